@@ -1,0 +1,65 @@
+"""How good is the base, unadapted? Clean source-domain speech in voices it never heard, and people's digits.
+
+    python benchmarks/base_quality.py [--human-digits PATH/manifest.jsonl] [--write]
+
+`--write` puts the result into benchmarks/results/base-quality.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import polars as pl
+from machine import machine
+
+from ilt.asr.features import FeatureStore
+from ilt.asr.lineage import base_lineage
+from ilt.asr.recogniser import load_recogniser
+from ilt.asr.transcribe import transcribe_table
+from ilt.corpus.demo import demo_corpus
+from ilt.corpus.manifest import read_manifest
+from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.evaluation.scoring import rates
+from ilt.params import ModelParams, load_params
+from ilt.paths import write_json
+
+PER_LANGUAGE = 60
+
+
+def measure(rows: pl.DataFrame, model: ModelParams) -> dict[str, object]:
+    """Rates of the base on rows that have a text."""
+    recogniser = load_recogniser(base_lineage(model.id, model.revision), model)
+    table = UTTERANCE_TABLE.conform(rows)
+    store = FeatureStore(table, recogniser.extractor, 0)
+    heard = transcribe_table(recogniser, table, store, model.decode_batch)
+    return rates(table.rename({"text": "reference"}).with_columns(hypothesis=heard["text"]), "basic")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--human-digits", type=Path)
+    parser.add_argument("--base", help="a model folder; the default is the one in params.yaml")
+    parser.add_argument("--write", action="store_true")
+    args = parser.parse_args()
+    params = load_params()
+    model = params.model.model_copy(update={"id": args.base} if args.base else {})
+    counts = {"gold": 1, "pool": 1, "dev": 1, "test": 1, "retention": PER_LANGUAGE}
+    rows, _ = demo_corpus(params.corpus.demo.model_copy(update=counts), seed=987, max_duration=6.0)
+    result: dict[str, object] = {"machine": machine()}
+    result["source, clean, unheard voices"] = measure(rows.filter(pl.col("split") == "retention"), model)
+    if args.human_digits:
+        found = read_manifest(args.human_digits, 0.1, 6.0, None)
+        people = pl.DataFrame(found.rows, schema=UTTERANCE_TABLE.schema).filter(pl.col("split") == "test")
+        result["human-digits test"] = measure(people, model)
+    for name, rate in result.items():
+        if isinstance(rate, dict) and "micro" in rate:
+            print(
+                f"{name}: micro {rate['micro']:.1%}", {k: f"{v:.1%}" for k, v in rate["by_language"].items()}
+            )
+    if args.write:
+        write_json(Path("benchmarks/results/base-quality.json"), result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Feed Whisper's encoder less than its full context.
+
+Whisper pads every utterance to its whole context (30 s in the released models). Short segments do
+not need that, and the encoder's cost falls with what is cut. A model has to be adapted with the
+setting that it is used with: an unadapted released Whisper loops on cut contexts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+from transformers import WhisperForConditionalGeneration
+
+__all__ = ["audio_context"]
+
+
+@contextmanager
+def audio_context(model: WhisperForConditionalGeneration, frames: int) -> Iterator[None]:
+    """Within the block, the encoder takes features of `frames` mel frames instead of its full context.
+
+    `frames` is even (the second convolution halves it) and at most the model's full context.
+    """
+    encoder = model.get_encoder()
+    full: nn.Embedding = encoder.embed_positions
+    positions = frames // 2
+    if frames % 2 or positions > full.num_embeddings:
+        raise ValueError(f"{frames} mel frames: expected an even number up to {2 * full.num_embeddings}")
+    if positions == full.num_embeddings:
+        yield
+        return
+    cut = nn.Embedding(positions, full.embedding_dim, _weight=full.weight[:positions].detach())
+    cut.weight.requires_grad_(False)
+    encoder.embed_positions = cut
+    encoder.config.max_source_positions = positions
+    try:
+        yield
+    finally:
+        encoder.embed_positions = full
+        encoder.config.max_source_positions = full.num_embeddings

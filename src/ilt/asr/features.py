@@ -1,0 +1,88 @@
+"""Features of an utterance table, computed once and kept in a file that all stages map into memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from transformers import WhisperFeatureExtractor
+
+from ilt.corpus.audio import decode_flac
+from ilt.paths import WORK, replacing
+
+__all__ = ["FeatureStore", "pad_features"]
+
+FLOOR = 2.0
+"""Whisper clamps to 8 below the maximum and divides by 4: silence lies this far below the loudest bin."""
+
+
+class FeatureStore:
+    """Whisper's scaled log-mel features of utterances, by id, float16, without padding.
+
+    The file in `.ilt/features` is named by a hash of the audio and the extractor. If it would be larger
+    than `limit_mb`, nothing is kept and features are computed whenever they are asked for.
+    """
+
+    def __init__(self, table: pl.DataFrame, extractor: WhisperFeatureExtractor, limit_mb: int) -> None:
+        self.extractor = extractor
+        table = table.sort("id")
+        self._row = {key: row for row, key in enumerate(table["id"])}
+        self._audio = table["audio"].struct.field("bytes")
+        hop = extractor.hop_length
+        frames = [max(2, -(-round(s * extractor.sampling_rate) // hop)) for s in table["duration"]]
+        self.frames = dict(zip(table["id"], frames, strict=True))
+        self._stored: np.ndarray | None = None
+        self._starts = np.concatenate([[0], np.cumsum(frames)])
+        bins = extractor.feature_size
+        if self._starts[-1] * bins * 2 <= limit_mb * 2**20:
+            name = hashlib.sha256(
+                json.dumps([extractor.to_dict(), table["audio_hash"].to_list()], sort_keys=True).encode()
+            ).hexdigest()[:24]
+            path = WORK / "features" / f"{name}.f16"
+            if not path.is_file():
+                self._fill(path)
+            self._stored = np.memmap(path, np.float16, "r", shape=(int(self._starts[-1]), bins))
+
+    def _fill(self, path: Path) -> None:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            for row in range(len(self._audio)):
+                file.write(self._compute(row).T.tobytes())
+
+    def _compute(self, row: int) -> np.ndarray:
+        samples = decode_flac(self._audio[row])
+        hop, frames = self.extractor.hop_length, int(self._starts[row + 1] - self._starts[row])
+        # Whole hops, and one more that the extractor drops again.
+        samples = np.pad(samples, (0, max(0, frames * hop - len(samples))))
+        with_batch = self.extractor(
+            samples,
+            sampling_rate=self.extractor.sampling_rate,
+            padding="do_not_pad",
+            truncation=False,
+            return_tensors="np",
+        ).input_features
+        return np.ascontiguousarray(with_batch[0][:, :frames], dtype=np.float16)
+
+    def __getitem__(self, key: str) -> torch.Tensor:
+        """float32 features of one utterance, (mel bins, frames)."""
+        row = self._row[key]
+        if self._stored is None:
+            values = self._compute(row)
+        else:
+            values = self._stored[self._starts[row] : self._starts[row + 1]].T
+        return torch.from_numpy(values.astype(np.float32))
+
+
+def pad_features(features: Sequence[torch.Tensor], frames: int) -> torch.Tensor:
+    """Stack features to (batch, mel bins, frames), with silence behind each."""
+    rows = [
+        torch.nn.functional.pad(
+            feature[:, :frames], (0, max(0, frames - feature.shape[1])), value=float(feature.max()) - FLOOR
+        )
+        for feature in features
+    ]
+    return torch.stack(rows)

@@ -1,0 +1,150 @@
+"""Lineage: a base and the adapters merged into it, in order, each named by its hash.
+
+Loading a model means: the base in float32, each adapter merged in order, then a cast. A merged model is
+never stored. A file that does not hash to what its lineage says is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ilt.errors import IltError
+from ilt.paths import read_json, write_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["AdapterLink", "Lineage", "adapter_hash", "base_lineage", "merge_adapter", "read_lineage"]
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+def _digest(paths: list[Path], root: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def adapter_hash(folder: Path) -> str:
+    """SHA-256 over an adapter's weights and config. Raises IltError if one is missing."""
+    paths = [folder / ADAPTER_WEIGHTS, folder / ADAPTER_CONFIG]
+    for path in paths:
+        if not path.is_file():
+            raise IltError(f"the adapter file {path} is missing; run `dvc checkout` or `dvc repro`")
+    return _digest(paths, folder)
+
+
+@dataclass(frozen=True)
+class AdapterLink:
+    """One adapter of a lineage: where it was saved, and its hash."""
+
+    path: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """A base and what was merged into it.
+
+    id:       local folder or hub id.
+    revision: of a hub model; None for a folder.
+    content:  SHA-256 over a local folder's weights and config; None for a hub model.
+    """
+
+    id: str
+    revision: str | None
+    content: str | None
+    adapters: tuple[AdapterLink, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits that name this model: equal for equal bases and adapters, wherever they lie."""
+        parts = [self.content or f"{self.id}@{self.revision}", *(link.hash for link in self.adapters)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def with_adapter(self, folder: Path) -> Lineage:
+        """This lineage and one more adapter."""
+        link = AdapterLink(folder.as_posix(), adapter_hash(folder))
+        return Lineage(self.id, self.revision, self.content, (*self.adapters, link))
+
+    def write(self, path: Path) -> None:
+        write_json(path, {**asdict(self), "hash": self.hash})
+
+    def verify(self) -> None:
+        """Check that base and adapters on disk are the ones meant. Raises IltError that names the file."""
+        if self.content is not None and base_lineage(self.id, self.revision).content != self.content:
+            raise IltError(
+                f"the base {self.id} is not the one that this lineage was made with "
+                f"(content hash differs from {self.content[:16]}); restore it or run `dvc repro`"
+            )
+        for link in self.adapters:
+            if adapter_hash(Path(link.path)) != link.hash:
+                raise IltError(
+                    f"the adapter {link.path} is not the one that this lineage names "
+                    f"(hash differs from {link.hash[:16]}); run `dvc checkout` or `dvc repro`"
+                )
+
+
+def read_lineage(path: Path) -> Lineage:
+    """Read and verify a lineage file."""
+    if not path.is_file():
+        raise IltError(f"the lineage {path} is missing; run `dvc repro` or `dvc checkout`")
+    value = read_json(path)
+    links = tuple(AdapterLink(**link) for link in value["adapters"])
+    lineage = Lineage(value["id"], value["revision"], value["content"], links)
+    lineage.verify()
+    return lineage
+
+
+def base_lineage(model_id: str, revision: str | None) -> Lineage:
+    """The lineage of an untouched base. Raises IltError for a folder without safetensors weights."""
+    folder = Path(model_id)
+    if not folder.is_dir():
+        return Lineage(model_id, revision or "main", None)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights or not (folder / "config.json").is_file():
+        raise IltError(
+            f"model.id: {model_id} has no config.json with *.safetensors weights "
+            "(pickled weights are not read)"
+        )
+    return Lineage(folder.as_posix(), None, _digest([*weights, folder / "config.json"], folder))
+
+
+def merge_adapter(model: nn.Module, folder: Path) -> None:
+    """Add a saved LoRA to the weights of `model`, in place: W += (alpha / r) * B @ A, in float32.
+
+    Equal to PEFT's own `merge_and_unload` (a test holds it to 1e-5); done here so that a stage that
+    only decodes does not import PEFT. Raises IltError for anything but plain LoRA on linear layers.
+    """
+    import torch
+    from safetensors.torch import load_file
+    from torch import nn
+
+    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    unsupported = [
+        key for key in ("use_dora", "use_rslora", "alpha_pattern", "rank_pattern") if config.get(key)
+    ]
+    if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or unsupported:
+        raise IltError(f"{folder}: only plain LoRA adapters can be merged ({', '.join(unsupported)})")
+    tensors = load_file(folder / ADAPTER_WEIGHTS)
+    scale = config["lora_alpha"] / config["r"]
+    prefix, suffix = "base_model.model.", ".lora_A.weight"
+    modules = dict(model.named_modules())
+    for key in sorted(tensors):
+        if not key.endswith(suffix):
+            continue
+        name = key.removeprefix(prefix).removesuffix(suffix)
+        module = modules.get(name)
+        if not isinstance(module, nn.Linear):
+            raise IltError(f"{folder}: the adapter is for another model (no linear layer {name!r})")
+        up, down = tensors[key.replace("lora_A", "lora_B")].float(), tensors[key].float()
+        with torch.no_grad():
+            module.weight += (scale * (up @ down)).to(module.weight)

@@ -1,0 +1,120 @@
+"""What the pipeline asks of a speech model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ilt.errors import IltError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from ilt.asr.lineage import Lineage
+    from ilt.params import ModelParams
+
+__all__ = ["Hypothesis", "Recogniser", "load_recogniser"]
+
+
+@dataclass(slots=True)
+class Hypothesis:
+    """What a model said of one utterance, and the evidence for it.
+
+    avg_logprob:       mean log-probability (nats) of the tokens and the end token, as Whisper's gate uses it.
+    min_logprob:       of the least probable token.
+    token_entropy:     mean entropy (nats) of the distributions that the tokens were chosen from.
+    compression_ratio: bytes of the text over bytes after zlib, as Whisper's gate uses it.
+    no_speech_prob:    probability of the no-speech token at the start; None where the model has none.
+    detected_language, detected_probability: what the model would have taken the language for.
+    finished:          False where decoding ran into the length limit.
+    embedding:         mean encoder state, (d,), or None if not asked for.
+    """
+
+    text: str
+    avg_logprob: float
+    min_logprob: float
+    token_entropy: float
+    compression_ratio: float
+    no_speech_prob: float | None
+    detected_language: str | None
+    detected_probability: float | None
+    finished: bool = True
+    embedding: np.ndarray | None = None
+
+
+class Recogniser(Protocol):
+    """A speech model behind one face."""
+
+    lineage: Lineage
+    model: torch.nn.Module
+    extractor: Any
+
+    @property
+    def max_frames(self) -> int:
+        """Mel frames that the encoder takes at most."""
+
+    def transcribe(
+        self, features: Sequence[torch.Tensor], languages: Sequence[str], beams: int = 1, embed: bool = False
+    ) -> list[Hypothesis]:
+        """Transcribe a batch. Each feature is (mel bins, frames); each language a code."""
+
+    def loss(
+        self,
+        features: Sequence[torch.Tensor],
+        languages: Sequence[str],
+        texts: Sequence[str],
+        label_smoothing: float = 0.0,
+    ) -> torch.Tensor:
+        """Mean cross-entropy (nats a token) of the texts, with gradients."""
+
+
+def load_recogniser(lineage: Lineage, params: ModelParams) -> Recogniser:
+    """Load a model: the base, every adapter merged in order in float32, then the cast.
+
+    Raises IltError where there is no such model, or one of an architecture that is not supported.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(lineage.id, revision=lineage.revision)
+    except (OSError, ValueError) as error:
+        raise IltError(
+            f"model.id: cannot load {lineage.id!r}: {str(error).splitlines()[0]} "
+            "Give a local folder, or a hub id where the hub can be reached."
+        ) from None
+    if config.model_type == "whisper":
+        from ilt.asr.whisper import WhisperRecogniser
+
+        return WhisperRecogniser(lineage, params)
+    raise IltError(f"model.id: {lineage.id} is a {config.model_type!r} model; supported: whisper")
+
+
+def context_seconds(model_id: str, revision: str | None) -> float:
+    """How many seconds the model hears at once, from its processor files."""
+    folder = Path(model_id)
+    if folder.is_dir():
+        import json
+
+        for name in ("preprocessor_config.json", "processor_config.json"):
+            if (folder / name).is_file():
+                value = json.loads((folder / name).read_text(encoding="utf-8"))
+                value = value.get("feature_extractor", value)
+                return float(value["chunk_length"])
+        raise IltError(f"model.id: {folder} has no preprocessor_config.json")
+    from transformers import WhisperFeatureExtractor
+
+    return float(WhisperFeatureExtractor.from_pretrained(model_id, revision=revision).chunk_length)
+
+
+def known_languages(model_id: str) -> frozenset[str] | None:
+    """The language codes that a local model has tokens for, or None where that cannot be told cheaply."""
+    path = Path(model_id) / "generation_config.json"
+    if not path.is_file():
+        return None
+    import json
+
+    table = json.loads(path.read_text(encoding="utf-8")).get("lang_to_id")
+    return frozenset(code.strip("<|>") for code in table) if table else None

@@ -1,0 +1,51 @@
+"""The base's tokenizer: byte-level BPE whose merges stop at characters, with Whisper's special tokens.
+
+One token a character keeps words that the base never saw writable, and a byte spells what is no
+character of the ten languages. The special tokens stand in Whisper's order, since
+`WhisperTokenizer` computes language tokens from their position.
+"""
+
+from __future__ import annotations
+
+from transformers import WhisperTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+from transformers.models.whisper.tokenization_whisper import LANGUAGES as WHISPER_LANGUAGES
+
+__all__ = ["build_tokenizer"]
+
+SPECIAL = (
+    "<|endoftext|>",
+    "<|startoftranscript|>",
+    *(f"<|{code}|>" for code in WHISPER_LANGUAGES),
+    "<|translate|>",
+    "<|transcribe|>",
+    "<|startoflm|>",
+    "<|startofprev|>",
+    "<|nospeech|>",
+    "<|notimestamps|>",
+)
+
+
+def build_tokenizer(texts: list[str]) -> WhisperTokenizer:
+    """A tokenizer with one token for each character in `texts`, and one for each byte."""
+    byte_letters = bytes_to_unicode()
+    vocabulary = {letter: index for index, letter in enumerate(sorted(byte_letters.values()))}
+    merges: list[tuple[str, str]] = []
+    for character in sorted(set("".join(texts))):
+        letters = [byte_letters[byte] for byte in character.encode()]
+        joined = letters[0]
+        for letter in letters[1:]:
+            if joined + letter not in vocabulary:
+                merges.append((joined, letter))
+                vocabulary[joined + letter] = len(vocabulary)
+            joined += letter
+    tokenizer = WhisperTokenizer(
+        vocab=vocabulary,
+        merges=merges,
+        unk_token="<|endoftext|>",
+        bos_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": list(SPECIAL[1:])})
+    return tokenizer

@@ -1,0 +1,36 @@
+"""The utterance table and its neighbours: what is spoken, by whom, in which split."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from ilt.tables import Table
+
+__all__ = ["POOL_REFERENCE_TABLE", "QUARANTINE_TABLE", "SPLITS", "UTTERANCE_TABLE"]
+
+SPLITS = ("gold", "pool", "dev", "test", "retention")
+"""gold: labelled, trained on. pool: unlabelled. dev: calibration and checkpoint choice. test: only scored.
+retention: only scored, of the domain that the base comes from."""
+
+UTTERANCE_TABLE = Table(
+    "utterance table",
+    {
+        "id": pl.String(),
+        "language": pl.String(),
+        "speaker": pl.String(),
+        "split": pl.String(),
+        "duration": pl.Float64(),
+        "audio": pl.Struct({"path": pl.String(), "bytes": pl.Binary()}),
+        "text": pl.String(),
+        "audio_hash": pl.String(),
+    },
+)
+"""duration in seconds; `audio.bytes` is 16 kHz mono 16-bit FLAC; text is null in the pool."""
+
+POOL_REFERENCE_TABLE = Table("pool reference", {"id": pl.String(), "text": pl.String()})
+"""What was really said in the pool, where that is known. Only auditing reads it."""
+
+QUARANTINE_TABLE = Table(
+    "quarantine table", {"id": pl.String(), "where": pl.String(), "problem": pl.String()}
+)
+"""What was left out of the corpus, and why."""

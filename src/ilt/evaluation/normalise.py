@@ -1,0 +1,59 @@
+"""Text normalisation before scoring, the same for references and hypotheses."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Callable
+
+__all__ = ["CER_LANGUAGES", "normalise", "tokens"]
+
+CER_LANGUAGES = frozenset({"ja", "ko", "th", "zh", "yue", "lo", "my", "km"})
+"""Languages scored by character error rate: written without, or with unreliable, spaces."""
+
+
+@functools.cache
+def _whisper(english: bool) -> Callable[[str], str]:
+    from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
+
+    normaliser: Callable[[str], str] = EnglishTextNormalizer({}) if english else BasicTextNormalizer()
+    return normaliser
+
+
+def _mlc_slm(text: str) -> str:
+    """As the MLC-SLM 2025 challenge scores: lower case, no punctuation but apostrophe and hyphen."""
+    kept = "".join(" " if unicodedata.category(c)[0] in "PS" and c not in "'-" else c for c in text.lower())
+    return re.sub(r"\s+", " ", kept).strip()
+
+
+@functools.lru_cache(maxsize=200_000)
+def normalise(text: str, language: str, normaliser: str = "basic") -> str:
+    """Normalise one text.
+
+    normaliser:
+      basic:   Whisper's BasicTextNormalizer for every language.
+      whisper: the same, but Whisper's EnglishTextNormalizer for English. It writes numbers as digits and
+               joins them ("two six zero" becomes "260"), so that on digit strings a word is an utterance.
+      mlc-slm: the MLC-SLM 2025 challenge's scorer.
+      none:    only spaces are collapsed.
+    Raises ValueError for another name.
+    """
+    if normaliser == "whisper" and language == "en":
+        return _whisper(True)(text).strip()
+    if normaliser in ("basic", "whisper"):
+        text = unicodedata.normalize("NFKC", text)
+        # BasicTextNormalizer turns combining marks into spaces, which tears Bengali and Thai words apart.
+        if any(unicodedata.category(c)[0] == "M" for c in text):
+            return _mlc_slm(text)
+        return _whisper(False)(text).strip()
+    if normaliser == "mlc-slm":
+        return _mlc_slm(text)
+    if normaliser == "none":
+        return " ".join(text.split())
+    raise ValueError(f"unknown normaliser {normaliser!r}")
+
+
+def tokens(text: str, language: str) -> list[str]:
+    """The units of scoring: words, or characters (without spaces) in the languages scored by CER."""
+    return list(text.replace(" ", "")) if language in CER_LANGUAGES else text.split()

@@ -1,0 +1,31 @@
+"""What a model says where the truth is known: gold, dev, test and retention."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from ilt.asr.features import FeatureStore
+from ilt.asr.recogniser import Recogniser
+from ilt.asr.transcribe import transcribe_table
+from ilt.params import ModelParams
+
+__all__ = ["predict"]
+
+
+def predict(
+    recogniser: Recogniser,
+    utterances: pl.DataFrame,
+    store: FeatureStore,
+    model: ModelParams,
+    work: Path,
+) -> pl.DataFrame:
+    """Columns of `PREDICTION_TABLE` for all rows but the pool."""
+    rows = utterances.filter(pl.col("split") != "pool").sort("id")
+    heard = transcribe_table(recogniser, rows, store, model.decode_batch, work, what="evaluate")
+    return rows.select("id", "language", "split", reference="text").with_columns(
+        hypothesis=heard["text"],
+        avg_logprob=heard["avg_logprob"],
+        lineage=pl.lit(recogniser.lineage.hash),
+    )

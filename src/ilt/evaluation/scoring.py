@@ -1,0 +1,103 @@
+"""Error rates: WER, or CER for languages written without reliable spaces; micro and macro averages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jiwer
+import numpy as np
+import polars as pl
+
+from ilt.evaluation.normalise import normalise, tokens
+
+__all__ = ["error_counts", "frame_errors", "gain_interval", "rate", "rates", "utterance_errors"]
+
+
+def _count(reference: list[str], hypothesis: list[str]) -> int:
+    if not reference:
+        return len(hypothesis)
+    if reference == hypothesis:
+        return 0
+    output = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
+    return output.substitutions + output.deletions + output.insertions
+
+
+def error_counts(
+    references: Sequence[str], hypotheses: Sequence[str], languages: Sequence[str], normaliser: str = "basic"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Errors (substitutions, deletions, insertions) and reference units of each utterance, both (n,)."""
+    errors, units = [], []
+    for reference, hypothesis, language in zip(references, hypotheses, languages, strict=True):
+        said = tokens(normalise(reference, language, normaliser), language)
+        heard = tokens(normalise(hypothesis, language, normaliser), language)
+        errors.append(_count(said, heard))
+        units.append(len(said))
+    return np.array(errors, dtype=np.int64), np.array(units, dtype=np.int64)
+
+
+def frame_errors(
+    frame: pl.DataFrame, reference: str, hypothesis: str, normaliser: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """`error_counts` of two columns of a frame that has a `language`."""
+    return error_counts(
+        frame[reference].to_list(), frame[hypothesis].to_list(), frame["language"].to_list(), normaliser
+    )
+
+
+def utterance_errors(
+    references: Sequence[str], hypotheses: Sequence[str], languages: Sequence[str], normaliser: str = "basic"
+) -> np.ndarray:
+    """WER or CER of each utterance, (n,), not above 1."""
+    errors, units = error_counts(references, hypotheses, languages, normaliser)
+    return np.minimum(1.0, errors / np.maximum(units, 1))
+
+
+def rate(errors: np.ndarray, units: np.ndarray) -> float:
+    """Errors over units of a set of utterances."""
+    return float(errors.sum() / max(1, units.sum()))
+
+
+def rates(frame: pl.DataFrame, normaliser: str) -> dict[str, Any]:
+    """Rates of a frame with `reference`, `hypothesis` and `language`.
+
+    micro: all errors over all units. macro: mean over languages. unnormalised: micro, of the raw texts.
+    by_language: WER, or CER where the language is scored so (`ilt.evaluation.normalise.CER_LANGUAGES`).
+    """
+    errors, units = frame_errors(frame, "reference", "hypothesis", normaliser)
+    raw = rate(*frame_errors(frame, "reference", "hypothesis", "none"))
+    codes = frame["language"].to_numpy()
+    by_language = {
+        language: round(rate(errors[codes == language], units[codes == language]), 6)
+        for language in sorted(set(codes.tolist()))
+    }
+    macro = float(np.mean(list(by_language.values()))) if by_language else 0.0
+    return {
+        "micro": round(rate(errors, units), 6),
+        "macro": round(macro, 6),
+        "unnormalised": round(raw, 6),
+        "utterances": len(frame),
+        "by_language": by_language,
+    }
+
+
+def gain_interval(
+    before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray], samples: int, seed: int
+) -> dict[str, float]:
+    """Gain in micro error rate (positive is better) with a 95 % interval.
+
+    Paired bootstrap over utterances (Bisani and Ney 2004): both systems are resampled alike.
+    before, after: errors and units of the same utterances in the same order.
+    """
+    rng = np.random.default_rng(seed)
+    count = len(before[0])
+    gains = np.empty(samples)
+    for number in range(samples):
+        at = rng.integers(0, count, count)
+        gains[number] = rate(before[0][at], before[1][at]) - rate(after[0][at], after[1][at])
+    low, high = np.quantile(gains, [0.025, 0.975])
+    return {
+        "micro": round(rate(*before) - rate(*after), 6),
+        "low": round(float(low), 6),
+        "high": round(float(high), 6),
+    }

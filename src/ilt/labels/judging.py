@@ -1,0 +1,66 @@
+"""Judging a label table: calibrate on dev, flag, decide, let people win. Used by select and correct."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from ilt import paths
+from ilt.errors import IltError
+from ilt.evaluation.scoring import utterance_errors
+from ilt.labels.calibration import calibrate
+from ilt.labels.selection import apply_corrections, decide, evidence_flags
+from ilt.labels.table import CORRECTIONS_TABLE
+from ilt.params import SelectParams
+
+__all__ = ["judge"]
+
+
+def judge(
+    frame: pl.DataFrame,
+    utterances: pl.LazyFrame,
+    params: SelectParams,
+    keep: float,
+    max_expected_error: float,
+    normaliser: str,
+    seed: int,
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """A label table with expected errors and decisions, and a report.
+
+    The calibrator is fitted on the table's dev rows, whose truth is in `utterances`. Raises IltError
+    where dev has no rows to calibrate on.
+    """
+    known = utterances.filter(pl.col("split") == "dev").select("id", "speaker", reference="text").collect()
+    dev = frame.filter(pl.col("split") == "dev").join(known, on="id").sort("id")
+    if len(dev) < 10:
+        raise IltError(f"dev has {len(dev)} rows; at least 10 are needed to calibrate expected errors")
+    truth = utterance_errors(
+        dev["reference"].to_list(), dev["text"].to_list(), dev["language"].to_list(), normaliser
+    )
+    judged = frame.filter(pl.col("split") != "gold")
+    calibration = calibrate(dev, truth, judged, seed)
+    judged = judged.with_columns(expected_error=pl.Series(calibration.expected).round(6))
+    judged = evidence_flags(judged, params)
+    judged = decide(judged, params.method, keep, max_expected_error, params.min_rows, params.relevance_weight)
+    judged = apply_corrections(judged, CORRECTIONS_TABLE.read(paths.CORRECTIONS))
+    result = pl.concat([judged, frame.filter(pl.col("split") == "gold")], how="diagonal_relaxed").sort("id")
+    pool = result.filter(pl.col("split") == "pool")
+    chosen = pool.filter(pl.col("selected"))
+    if not len(chosen):
+        raise IltError(
+            f"nothing was selected of {len(pool)} pool rows; the best expected error is "
+            f"{pool['expected_error'].to_numpy().min():.3f}: raise max_expected_error or min_rows, or look at the flags "
+            f"({', '.join(pool['flags'].explode().drop_nulls().unique().sort()) or 'none'})"
+        )
+    return result, {
+        "calibration": calibration.report,
+        "pool": len(pool),
+        "selected": len(chosen),
+        "selected_by_language": dict(sorted(chosen.group_by("language").len().iter_rows())),
+        "expected_error": {
+            "pool": round(float(pool["expected_error"].mean()), 4),  # type: ignore[arg-type]
+            "selected": round(float(chosen["expected_error"].mean()), 4),  # type: ignore[arg-type]
+        },
+        "flags": dict(sorted(pool["flags"].explode().drop_nulls().value_counts().iter_rows())),
+    }

@@ -1,0 +1,320 @@
+"""The parameters: what params.yaml may say, checked, and resolved for each stage of each iteration.
+
+A training stage's values are its section (`focus`, `feedback`, `fix`, ...) overlaid with what the iteration
+says (`iterations.it2.fix`). The paper gives no values: every default is our own choice.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ilt.errors import IltError
+
+__all__ = [
+    "ITERATION_STAGES",
+    "TRAINING_STAGES",
+    "CorpusParams",
+    "CorrectParams",
+    "EvaluateParams",
+    "LabelParams",
+    "LoraParams",
+    "ModelParams",
+    "Params",
+    "SelectParams",
+    "TrainParams",
+    "load_params",
+    "merged",
+]
+
+TRAINING_STAGES = ("focus", "feedback", "fix")
+ITERATION_STAGES = ("focus", "label", "select", "feedback", "correct", "fix", "evaluate")
+
+S = TypeVar("S", bound=BaseModel)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelParams(_Section):
+    """The pretrained model. `id` is a local folder or a hub id (then `revision` is a commit or tag).
+
+    files: what DVC watches for changes: the folder, or anything tracked for a hub id.
+    """
+
+    id: str
+    files: str
+    revision: str | None = None
+    audio_context: Literal["full", "batch"] = "batch"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
+    decode_batch: Count = 64
+    feature_cache_mb: Annotated[int, Field(ge=0)] = 4096
+
+
+class DomainParams(_Section):
+    """One domain of the demo corpus; see docs/demo-corpus.md."""
+
+    patterns: list[Literal["digits", "number", "time", "date", "amount", "order"]] = Field(min_length=1)
+    accents: Literal["source", "target"]
+    telephone: Share = 0.0
+    noise_snr: tuple[float, float] | None = None
+    babble_snr: tuple[float, float] | None = None
+
+
+class DemoParams(_Section):
+    """The demo corpus: utterances per language in each split, and its two domains."""
+
+    languages: list[str] = Field(min_length=1)
+    gold: Count
+    pool: Count
+    dev: Count
+    test: Count
+    retention: Annotated[int, Field(ge=0)]
+    source: DomainParams
+    target: DomainParams
+
+
+class CorpusParams(_Section):
+    """Where the utterances come from."""
+
+    source: Literal["demo", "manifest"] = "demo"
+    manifest: str | None = None
+    pool_reference: str | None = None
+    on_invalid: Literal["fail", "quarantine"] = "fail"
+    max_duration: Positive | None = None
+    min_duration: Positive = 0.1
+    demo: DemoParams
+
+    @model_validator(mode="after")
+    def _needs_manifest(self) -> Self:
+        if self.source == "manifest" and not self.manifest:
+            raise ValueError("corpus.source=manifest needs corpus.manifest=PATH of a JSONL manifest")
+        return self
+
+
+class AdapterParams(_Section):
+    """How stages build on one another.
+
+    merge_and_reset: each stage trains a fresh LoRA over everything before it, merged (ILT).
+    continue:        the same LoRA is trained on and on, through all stages.
+    single:          one LoRA on gold alone, with as many optimiser steps as all stages together.
+    """
+
+    mode: Literal["merge_and_reset", "continue", "single"] = "merge_and_reset"
+
+
+class LoraParams(_Section):
+    """LoRA (Hu et al. 2021, arXiv 2106.09685), as PEFT takes it."""
+
+    r: Annotated[int, Field(ge=1, le=1024)]
+    alpha: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: list[str] = Field(min_length=1)
+
+
+class SpecAugmentParams(_Section):
+    """SpecAugment (Park et al. 2019, arXiv 1904.08779): masks per utterance and their greatest widths."""
+
+    time_masks: Annotated[int, Field(ge=0)] = 2
+    time_width: Annotated[int, Field(ge=1)] = 10
+    frequency_masks: Annotated[int, Field(ge=0)] = 2
+    frequency_width: Annotated[int, Field(ge=1)] = 12
+
+
+class TrainParams(_Section):
+    """One training stage.
+
+    steps | epochs: exactly one is set; an epoch is one pass over gold.
+    gold_share:     share of each batch drawn from gold, the rest from selected labels.
+    warmup:         share of the steps over which the learning rate rises; then it falls as a cosine.
+    evaluations:    how often WER of generated text is measured on dev; the best adapter is kept.
+    """
+
+    lora: LoraParams
+    learning_rate: Positive
+    steps: Count | None = None
+    epochs: Positive | None = None
+    batch_size: Count
+    gradient_accumulation: Count = 1
+    gold_share: Share = 1.0
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    max_grad_norm: Positive = 1.0
+    evaluations: Count = 2
+    evaluation_rows: Count = 200
+    spec_augment: SpecAugmentParams
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("exactly one of steps and epochs must be set; make the other null")
+        return self
+
+
+class LabelParams(_Section):
+    """Decoding the pool.
+
+    beams:           1 is greedy.
+    perturb_speed, perturb_noise: the second decode hears speech stretched by this factor, with this much
+                     Gaussian noise (in units of Whisper's scaled log-mel) added.
+    """
+
+    beams: Count = 1
+    perturb_speed: Annotated[float, Field(gt=0.5, lt=2)] = 1.1
+    perturb_noise: Annotated[float, Field(ge=0)] = 0.1
+    relevance_neighbours: Count = 5
+
+
+class SelectParams(_Section):
+    """What is kept of the pseudo-labels.
+
+    method:             calibrated | logprob (best mean token log-probability, for comparison) | all.
+    keep:               at most this share of each language's rows.
+    max_expected_error: nothing above it is kept,
+    min_rows:           except that each language keeps its best rows up to this many, if not flagged.
+    relevance_weight:   how much nearness to gold counts beside expected error in the ranking.
+    """
+
+    method: Literal["calibrated", "logprob", "all"] = "calibrated"
+    keep: Share
+    max_expected_error: Share
+    min_rows: Annotated[int, Field(ge=0)]
+    relevance_weight: Annotated[float, Field(ge=0)]
+    min_chars_per_second: Annotated[float, Field(ge=0)]
+    max_chars_per_second: Positive
+    max_compression_ratio: Positive
+    max_no_speech_prob: Share
+
+
+class CorrectParams(_Section):
+    """Repair of labels; what is kept then is judged as in selection."""
+
+    vote: bool = True
+    keep: Share
+    max_expected_error: Share
+
+
+class EvaluateParams(_Section):
+    """Scoring."""
+
+    normaliser: Literal["basic", "whisper", "mlc-slm", "none"] = "basic"
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+
+
+class Params(_Section):
+    """The whole of params.yaml. `iterations` holds, by name, `prev` and overrides of the stages."""
+
+    seed: int
+    model: ModelParams
+    corpus: CorpusParams
+    adapter: AdapterParams
+    focus: TrainParams
+    feedback: TrainParams
+    fix: TrainParams
+    label: LabelParams
+    select: SelectParams
+    correct: CorrectParams
+    evaluate: EvaluateParams
+    iterations: dict[str, dict[str, Any]]
+
+    def stage(self, iteration: str, stage: str) -> _Section:
+        """The resolved values of one stage of one iteration."""
+        section: _Section = getattr(self, stage)
+        override = self.iterations[iteration].get(stage) or {}
+        if not override:
+            return section
+        values = merged(section.model_dump(), override)
+        return _validated(type(section), values, f"iterations.{iteration}.{stage}")
+
+    def ordered_iterations(self) -> list[str]:
+        """Iteration names, from the first to the last."""
+        following = {str(entry["prev"]): name for name, entry in self.iterations.items()}
+        order, at = [], "base"
+        while at in following:
+            at = following[at]
+            order.append(at)
+        return order
+
+
+def merged(values: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """`values` with `override` laid over it, section by section."""
+    result = dict(values)
+    for key, value in override.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    if override.get("epochs") is not None and "steps" not in override:
+        result["steps"] = None
+    if override.get("steps") is not None and "epochs" not in override:
+        result["epochs"] = None
+    return result
+
+
+def _validated(kind: type[S], values: Any, where: str = "") -> S:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for detail in error.errors():
+            name = ".".join(str(part) for part in ([where] if where else []) + list(detail["loc"]))
+            given = detail["input"]
+            what = detail["msg"].removeprefix("Value error, ")
+            if detail["type"] == "extra_forbidden":
+                what = "there is no such parameter; look at its neighbours for the right spelling"
+                lines.append(f"  {name}: {what}")
+            elif detail["type"] in ("missing", "value_error"):
+                lines.append(f"  {name}: {what}")
+            else:
+                lines.append(f"  {name}: {what}, got {given!r}")
+        raise IltError("params.yaml is not valid:\n" + "\n".join(lines)) from None
+
+
+def _check_iterations(params: Params) -> None:
+    problems = []
+    if not params.iterations:
+        problems.append("iterations: at least one is needed, for example it1: {prev: base}")
+    for name, entry in params.iterations.items():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or name == "base":
+            problems.append(f"iterations.{name}: a name starts with a letter and is not `base`")
+        if "prev" not in entry:
+            problems.append(f"iterations.{name}.prev: missing; it names the iteration before, or base")
+        elif entry["prev"] != "base" and entry["prev"] not in params.iterations:
+            problems.append(f"iterations.{name}.prev: there is no iteration {entry['prev']!r}")
+        problems += [
+            f"iterations.{name}.{key}: expected prev or a stage ({', '.join(ITERATION_STAGES)})"
+            for key in entry
+            if key not in ("prev", *ITERATION_STAGES)
+        ]
+    if not problems and len(params.ordered_iterations()) != len(params.iterations):
+        problems.append("iterations: they must form one chain that starts at base (each prev used once)")
+    if problems:
+        raise IltError("params.yaml is not valid:\n" + "\n".join(f"  {line}" for line in problems))
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml.
+
+    Raises IltError that names each wrong key, with what was expected.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise IltError(f"{path} is missing; run this in the root of the repository") from None
+    except yaml.YAMLError as error:
+        raise IltError(f"{path} is not YAML: {error}") from None
+    params = _validated(Params, values)
+    _check_iterations(params)
+    for name in params.iterations:
+        for stage in ITERATION_STAGES:
+            params.stage(name, stage)
+    return params

@@ -1,0 +1,91 @@
+"""What all stages share: arguments, errors without a traceback, costs, a folder to resume from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from ilt import paths
+from ilt.errors import IltError
+
+__all__ = ["Stage", "run_stage"]
+
+Section = TypeVar("Section", bound=BaseModel)
+
+
+@dataclass
+class Stage:
+    """One run of one stage."""
+
+    name: str
+    iteration: str
+    values: dict[str, Any]
+    notes: dict[str, Any] = field(default_factory=dict)
+    _work: list[Path] = field(default_factory=list)
+
+    def section(self, name: str, kind: type[Section]) -> Section:
+        """A section of the resolved parameters."""
+        return kind.model_validate(self.values[name])
+
+    @property
+    def seed(self) -> int:
+        """A seed of this stage's own, from the global one."""
+        text = f"{self.values['seed']} {self.iteration} {self.name}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+    def work(self, *inputs: Path) -> Path:
+        """A folder for checkpoints and shards, named by the parameters and the contents of `inputs`.
+
+        A killed run finds it again only if nothing that matters changed. It is removed at the end.
+        """
+        digest = hashlib.sha256(json.dumps(self.values, sort_keys=True).encode())
+        for path in inputs:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        folder = paths.WORK / "work" / f"{self.iteration}-{self.name}-{digest.hexdigest()[:16]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._work.append(folder)
+        return folder
+
+    def finish(self, seconds: float | None) -> None:
+        """Write the costs, unless `seconds` is None, and drop what was only for a restart."""
+        if seconds is not None:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            costs = {"seconds": round(seconds, 2), "peak_memory_mb": round(peak, 1), **self.notes}
+            paths.write_json(paths.costs(self.iteration, self.name), costs)
+        for folder in self._work:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_stage(name: str, body: Callable[[Stage], None], iterated: bool = True, costed: bool = True) -> None:
+    """Run a stage as a program: `python -m ilt.stages.NAME [ITERATION]`.
+
+    costed: whether the stage has its costs among its outs.
+    """
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks the old name
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    started = time.monotonic()
+    iteration = sys.argv[1] if iterated else "base"
+    try:
+        path = paths.plan(name, iteration if iterated else None)
+        if not path.is_file():
+            raise IltError(f"{path} is missing; run `dvc repro`, which starts with the stage `plan`")
+        stage = Stage(name, iteration, paths.read_json(path))
+        body(stage)
+        stage.finish(time.monotonic() - started if costed else None)
+    except IltError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        sys.exit(1)

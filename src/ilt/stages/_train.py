@@ -1,0 +1,116 @@
+"""What the training stages focus, feedback and fix share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from ilt import paths
+from ilt.asr.features import FeatureStore
+from ilt.asr.lineage import Lineage, read_lineage
+from ilt.asr.recogniser import Recogniser, load_recogniser
+from ilt.asr.transcribe import transcribe_table
+from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.errors import IltError
+from ilt.evaluation.scoring import frame_errors, rate
+from ilt.labels.table import LABEL_TABLE
+from ilt.params import ModelParams, TrainParams
+from ilt.stages._stage import Stage
+from ilt.training.batches import Example
+from ilt.training.trainer import total_steps, train_adapter
+
+__all__ = ["train_stage"]
+
+
+def _examples(frame: pl.DataFrame) -> list[Example]:
+    return [Example(*row) for row in frame.sort("id").select("id", "language", "text").iter_rows()]
+
+
+def _selected(labels: Path, gold_share: float) -> list[Example]:
+    """The selected labels of the pool. Raises IltError if they are wanted and there are none."""
+    chosen = LABEL_TABLE.scan(labels).filter(pl.col("selected"), pl.col("split") == "pool").collect()
+    if not len(chosen) and gold_share < 1:
+        raise IltError(
+            f"{labels} has no selected labels, so there is nothing to train on but gold: raise select.keep "
+            "or select.max_expected_error, or say gold_share: 1.0 to train on gold alone"
+        )
+    return _examples(chosen) if gold_share < 1 else []
+
+
+def _dev_error(
+    rows: pl.DataFrame, store: FeatureStore, batch: int, normaliser: str
+) -> Callable[[Recogniser], float]:
+    def evaluate(recogniser: Recogniser) -> float:
+        heard = transcribe_table(recogniser, rows, store, batch, what="dev")
+        paired = rows.with_columns(hypothesis=heard["text"])
+        return round(rate(*frame_errors(paired, "text", "hypothesis", normaliser)), 6)
+
+    return evaluate
+
+
+def _spread(rows: pl.DataFrame, count: int) -> pl.DataFrame:
+    """At most `count` rows, evenly over languages and ids."""
+    if len(rows) <= count:
+        return rows.sort("id")
+    every = rows.sort("language", "id").with_row_index("_at")
+    kept = every.filter(
+        (pl.col("_at") * count) // len(rows) != ((pl.col("_at") - 1).cast(pl.Int64) * count) // len(rows)
+    )
+    return kept.drop("_at").sort("id")
+
+
+def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
+    """Train the adapter of a stage over the lineage in `start`, on gold and the selected rows of `labels`.
+
+    Writes the adapter, the lineage with it, and the history of the training.
+    """
+    params, mode = stage.section("train", TrainParams), stage.values["mode"]
+    lineage = read_lineage(start)
+    folder = paths.adapter(stage.iteration, stage.name)
+    if mode == "single" and not stage.values["first"]:
+        folder.mkdir(parents=True, exist_ok=True)
+        lineage.write(folder / "lineage.json")
+        lineage.write(paths.lineage(stage.iteration, stage.name))
+        paths.write_json(
+            paths.metrics(stage.iteration, stage.name), {"steps": 0, "note": "adapter.mode is single"}
+        )
+        return
+    under, start_from = lineage, None
+    if mode == "continue" and lineage.adapters:
+        start_from = Path(lineage.adapters[-1].path)
+        under = Lineage(lineage.id, lineage.revision, lineage.content, lineage.adapters[:-1])
+    table = UTTERANCE_TABLE.read(paths.UTTERANCES)
+    gold = _examples(table.filter(pl.col("split") == "gold"))
+    pseudo = _selected(labels, params.gold_share) if labels else []
+    if stage.values.get("stages"):
+        total = sum(total_steps(TrainParams.model_validate(s), len(gold)) for s in stage.values["stages"])
+        params = params.model_copy(update={"steps": total, "epochs": None})
+    model = stage.section("model", ModelParams)
+    recogniser = load_recogniser(under, model)
+    store = FeatureStore(table, recogniser.extractor, model.feature_cache_mb)
+    dev = _spread(table.filter(pl.col("split") == "dev"), params.evaluation_rows)
+    work = stage.work(start, paths.UTTERANCES, *([labels] if labels else []))
+    result = train_adapter(
+        recogniser, gold, pseudo, store, params, stage.seed,
+        _dev_error(dev, store, model.decode_batch, stage.values["normaliser"]), folder, work, start_from,
+    )  # fmt: skip
+    after = under.with_adapter(folder)
+    after.write(paths.lineage(stage.iteration, stage.name))
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    stage.notes |= {"trainable_parameters": result.trainable, "adapter_bytes": size}
+    paths.write_json(
+        paths.metrics(stage.iteration, stage.name),
+        {
+            "steps": result.steps,
+            "best_step": result.best_step,
+            "best_dev_error": result.best_error,
+            "history": result.history,
+            "gold": len(gold),
+            "pseudo": len(pseudo),
+            "trainable_parameters": result.trainable,
+            "adapter_bytes": size,
+        },
+    )
+    print(f"  dev error {result.best_error:.1%} at step {result.best_step} of {result.steps}")

@@ -1,0 +1,63 @@
+"""correct: re-decode with the feedback model and repair the labels by voting, rules and people.
+
+In: the lineage after feedback, the label table `selected`, the utterance table, corrections by people.
+Out: data/labels/<it>/fixed.parquet, data/details/<it>/correct.json. Rows that stay doubtful are dropped,
+rows that have become sure are taken in; each says why, and what was done to its label.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from ilt import paths
+from ilt.asr.features import FeatureStore
+from ilt.asr.lineage import read_lineage
+from ilt.asr.recogniser import load_recogniser
+from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.labels.correction import repair
+from ilt.labels.judging import judge
+from ilt.labels.labelling import gold_rows, label_rows, with_text_evidence
+from ilt.labels.table import LABEL_TABLE
+from ilt.params import CorrectParams, LabelParams, ModelParams, SelectParams
+from ilt.stages._stage import Stage, run_stage
+
+
+def body(stage: Stage) -> None:
+    params, model = stage.section("correct", CorrectParams), stage.section("model", ModelParams)
+    start, before = paths.lineage(stage.iteration, "feedback"), paths.labels(stage.iteration, "selected")
+    utterances, labels = UTTERANCE_TABLE.read(paths.UTTERANCES), LABEL_TABLE.read(before)
+    recogniser = load_recogniser(read_lineage(start), model)
+    store = FeatureStore(utterances, recogniser.extractor, model.feature_cache_mb)
+    decoded = label_rows(
+        recogniser, utterances, labels, store, stage.section("label", LabelParams), model,
+        stage.seed, stage.work(start, before, paths.UTTERANCES),
+    )  # fmt: skip
+    repaired = with_text_evidence(repair(decoded, labels, params.vote))
+    actions = repaired.select("id", "action")
+    repaired = repaired.with_columns(
+        selected=pl.lit(False),
+        reason=pl.when(pl.col("split") == "dev")
+        .then(pl.lit("dropped: dev is for calibration"))
+        .otherwise(pl.lit("undecided")),
+        lineage=pl.lit(recogniser.lineage.hash),
+    )
+    frame = pl.concat([LABEL_TABLE.conform(part) for part in (repaired, gold_rows(utterances))])
+    frame, report = judge(
+        frame, utterances.lazy(), stage.section("select", SelectParams), params.keep,
+        params.max_expected_error, stage.values["normaliser"], stage.seed,
+    )  # fmt: skip
+    machine = (pl.col("split") == "pool") & (pl.col("source") != "human")
+    frame = frame.join(actions, on="id", how="left").with_columns(
+        reason=pl.when(machine).then(pl.format("{}; {}", "reason", "action")).otherwise("reason"),
+        iteration=pl.lit(stage.iteration),
+        stage=pl.lit(stage.name),
+    )
+    LABEL_TABLE.write(frame, paths.labels(stage.iteration, "fixed"))
+    pool = frame.filter(pl.col("split") == "pool")
+    report["sources"] = dict(sorted(pool.group_by("source").len().iter_rows()))
+    paths.write_json(paths.metrics(stage.iteration, "correct"), report)
+    print(f"  kept {report['selected']} of {report['pool']}; {report['sources']}")
+
+
+if __name__ == "__main__":
+    run_stage("correct", body)

@@ -1,0 +1,19 @@
+"""focus: adapt gently to the domain with a fresh LoRA on gold.
+
+In: the lineage that the iteration before left, the utterance table. Out: data/adapters/<it>/focus, its
+lineage, and data/details/<it>/focus.json.
+"""
+
+from __future__ import annotations
+
+from ilt import paths
+from ilt.stages._stage import Stage, run_stage
+from ilt.stages._train import train_stage
+
+
+def body(stage: Stage) -> None:
+    train_stage(stage, start=paths.lineage(stage.values["prev"]), labels=None)
+
+
+if __name__ == "__main__":
+    run_stage("focus", body)

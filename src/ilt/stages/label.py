@@ -1,0 +1,46 @@
+"""label: transcribe the pool (and dev, for calibration) with the focus model, keeping all evidence.
+
+In: the lineage after focus, the utterance table, the label table `fixed` of the iteration before.
+Out: data/labels/<it>/pseudo.parquet; nothing is decided yet.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from ilt import paths
+from ilt.asr.features import FeatureStore
+from ilt.asr.lineage import read_lineage
+from ilt.asr.recogniser import load_recogniser
+from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.labels.labelling import gold_rows, label_rows
+from ilt.labels.table import LABEL_TABLE
+from ilt.params import LabelParams, ModelParams
+from ilt.stages._stage import Stage, run_stage
+
+
+def body(stage: Stage) -> None:
+    model = stage.section("model", ModelParams)
+    start, before = paths.lineage(stage.iteration, "focus"), paths.labels(stage.values["prev"], "fixed")
+    utterances = UTTERANCE_TABLE.read(paths.UTTERANCES)
+    recogniser = load_recogniser(read_lineage(start), model)
+    store = FeatureStore(utterances, recogniser.extractor, model.feature_cache_mb)
+    rows = label_rows(
+        recogniser, utterances, LABEL_TABLE.read(before), store, stage.section("label", LabelParams), model,
+        stage.seed, stage.work(start, before, paths.UTTERANCES),
+    )  # fmt: skip
+    rows = rows.with_columns(
+        source=pl.lit("pseudo"),
+        selected=pl.lit(False),
+        reason=pl.when(pl.col("split") == "dev")
+        .then(pl.lit("dropped: dev is for calibration"))
+        .otherwise(pl.lit("undecided")),
+        lineage=pl.lit(recogniser.lineage.hash),
+    )
+    frame = pl.concat([LABEL_TABLE.conform(part) for part in (rows, gold_rows(utterances))])
+    frame = frame.with_columns(iteration=pl.lit(stage.iteration), stage=pl.lit(stage.name))
+    LABEL_TABLE.write(frame, paths.labels(stage.iteration, "pseudo"))
+
+
+if __name__ == "__main__":
+    run_stage("label", body)

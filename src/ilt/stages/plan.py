@@ -1,0 +1,71 @@
+"""plan: check params.yaml and write the resolved parameters of every stage to `data/plan`.
+
+In: params.yaml. Out: data/plan/<stage>.json and data/plan/<iteration>/<stage>.json. Every other stage
+depends on its own file alone, so that changing a parameter reruns what depends on it and nothing else.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ilt.errors import IltError
+from ilt.params import ITERATION_STAGES, TRAINING_STAGES, Params, load_params
+from ilt.paths import DATA, replacing, write_json
+
+
+def resolve(params: Params) -> dict[str, dict[str, Any]]:
+    """The content of each plan file, by its path below `data/plan`."""
+    seed, model = params.seed, params.model.model_dump()
+    evaluate = params.evaluate.model_dump()
+    order = params.ordered_iterations()
+    files: dict[str, dict[str, Any]] = {
+        "sources": {"seed": seed, "corpus": params.corpus.model_dump()},
+        "corpus": {
+            "seed": seed,
+            "corpus": params.corpus.model_dump(),
+            "model": {"id": params.model.id, "revision": params.model.revision},
+        },
+        "baseline": {"seed": seed, "model": model, "evaluate": evaluate, "label": params.label.model_dump()},
+        "report": {"seed": seed, "iterations": order, "stages": list(ITERATION_STAGES)},
+    }
+    for number, iteration in enumerate(order):
+        previous = params.iterations[iteration]["prev"]
+        for stage in ITERATION_STAGES:
+            section = params.stage(iteration, stage).model_dump()
+            values: dict[str, Any] = {"seed": seed, "prev": previous, stage: section}
+            if stage in (*TRAINING_STAGES, "label", "correct", "evaluate"):
+                values["model"] = model
+            if stage in TRAINING_STAGES:
+                values["train"] = values.pop(stage)
+                values["mode"] = params.adapter.mode
+                values["normaliser"] = params.evaluate.normaliser
+                values["first"] = number == 0 and stage == "focus"
+                if params.adapter.mode == "single":
+                    values["train"] |= {"gold_share": 1.0}
+                    if values["first"]:
+                        values["stages"] = [
+                            params.stage(it, s).model_dump() for it in order for s in TRAINING_STAGES
+                        ]
+            if stage in ("select", "correct"):
+                values["normaliser"] = params.evaluate.normaliser
+                values["label"] = params.stage(iteration, "label").model_dump()
+            if stage == "correct":
+                values["select"] = params.stage(iteration, "select").model_dump()
+            files[f"{iteration}/{stage}"] = values
+    return files
+
+
+def main() -> None:
+    try:
+        files = resolve(load_params())
+        with replacing(DATA / "plan") as temporary:
+            for name, values in files.items():
+                write_json(temporary / f"{name}.json", values)
+    except IltError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

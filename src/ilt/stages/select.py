@@ -1,0 +1,32 @@
+"""select: expected error by a calibrator fitted on dev, flags, budgets; a reason on every row.
+
+In: the label table `pseudo`, the utterance table (dev texts), corrections by people.
+Out: data/labels/<it>/selected.parquet, data/details/<it>/select.json (how reliable the calibration is).
+"""
+
+from __future__ import annotations
+
+from ilt import paths
+from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.labels.judging import judge
+from ilt.labels.table import LABEL_TABLE
+from ilt.params import SelectParams
+from ilt.stages._stage import Stage, run_stage
+
+
+def body(stage: Stage) -> None:
+    params = stage.section("select", SelectParams)
+    frame, report = judge(
+        LABEL_TABLE.read(paths.labels(stage.iteration, "pseudo")), UTTERANCE_TABLE.scan(paths.UTTERANCES),
+        params, params.keep, params.max_expected_error, stage.values["normaliser"], stage.seed,
+    )  # fmt: skip
+    LABEL_TABLE.write(
+        frame.with_columns(stage=frame["stage"].str.replace(".*", stage.name)),
+        paths.labels(stage.iteration, "selected"),
+    )
+    paths.write_json(paths.metrics(stage.iteration, "select"), report)
+    print(f"  selected {report['selected']} of {report['pool']}")
+
+
+if __name__ == "__main__":
+    run_stage("select", body)

@@ -1,0 +1,62 @@
+"""Parquet tables with one fixed schema each: sorted by id, the same bytes for the same rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from ilt.errors import IltError
+from ilt.paths import replacing
+
+__all__ = ["Table"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A kind of table.
+
+    name:   what it is called in messages.
+    schema: column names and types, in their order.
+    """
+
+    name: str
+    schema: dict[str, pl.DataType]
+
+    def empty(self) -> pl.DataFrame:
+        """A table of this kind without rows."""
+        return pl.DataFrame(schema=self.schema)
+
+    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with this table's columns, types and order of rows; columns it lacks become null."""
+        missing = [pl.lit(None).alias(name) for name in self.schema if name not in frame.columns]
+        columns = [pl.col(name).cast(kind) for name, kind in self.schema.items()]
+        return frame.with_columns(missing).select(columns).sort("id")
+
+    def write(self, frame: pl.DataFrame, path: Path) -> None:
+        """Write rows to Parquet, under a temporary name first. Raises IltError on duplicate ids."""
+        conformed = self.conform(frame)
+        repeated = conformed.filter(pl.col("id").is_duplicated())["id"].unique().sort()
+        if len(repeated):
+            raise IltError(f"{self.name} {path}: duplicate ids, for example {repeated[0]!r}")
+        with replacing(path) as temporary:
+            conformed.write_parquet(temporary, compression="zstd", statistics=True, row_group_size=65_536)
+
+    def scan(self, path: Path) -> pl.LazyFrame:
+        """A lazy view of a table file, checked against the schema."""
+        if not path.is_file():
+            raise IltError(f"{self.name} {path} is missing; run `dvc repro` or `dvc checkout`")
+        frame = pl.scan_parquet(path)
+        found = dict(frame.collect_schema())
+        for name, kind in self.schema.items():
+            if found.get(name) != kind:
+                raise IltError(
+                    f"{self.name} {path}: column {name!r} is {found.get(name, 'missing')}, expected {kind}; "
+                    "the file was written by another version or edited: run the stage again"
+                )
+        return frame
+
+    def read(self, path: Path) -> pl.DataFrame:
+        """The whole of a table file. Raises IltError if it is missing or has another schema."""
+        return self.scan(path).collect()

@@ -1,0 +1,210 @@
+"""Train one LoRA over a merged lineage, so that a killed run resumes and ends with the same bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from ilt.asr.features import FeatureStore
+from ilt.asr.recogniser import Recogniser
+from ilt.errors import IltError
+from ilt.params import TrainParams
+from ilt.paths import read_json, replacing, write_json
+from ilt.progress import progress
+from ilt.training.batches import Example, plan_batches
+from ilt.training.specaugment import spec_augment
+
+__all__ = ["TrainResult", "learning_rate_at", "total_steps", "train_adapter"]
+
+CHECKPOINT_EVERY = 40
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training stage reports."""
+
+    steps: int
+    best_step: int
+    best_error: float
+    history: list[dict[str, float]]
+    trainable: int
+
+
+def total_steps(params: TrainParams, gold: int) -> int:
+    """Optimiser steps of a stage; an epoch is one pass over `gold` examples."""
+    if params.steps is not None:
+        return params.steps
+    assert params.epochs is not None
+    per_step = params.batch_size * params.gradient_accumulation * max(params.gold_share, 1e-9)
+    return max(1, math.ceil(params.epochs * gold / per_step))
+
+
+def learning_rate_at(step: int, steps: int, params: TrainParams) -> float:
+    """Linear warm-up, then a cosine to a tenth. `step` counts from 1."""
+    warm = max(1.0, params.warmup * steps)
+    if step <= warm:
+        return params.learning_rate * step / warm
+    share = (step - warm) / max(1.0, steps - warm)
+    return params.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def _with_lora(model: torch.nn.Module, params: TrainParams, start_from: Path | None, seed: int) -> Any:
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    torch.manual_seed(seed)
+    if start_from is not None:
+        return PeftModel.from_pretrained(model, str(start_from), is_trainable=True)  # type: ignore[arg-type]
+    config = LoraConfig(
+        r=params.lora.r,
+        lora_alpha=params.lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=params.lora.dropout,
+        target_modules=sorted(params.lora.target_modules),
+        # task_type stays unset: SEQ_2_SEQ_LM would pass input_ids, which Whisper does not take.
+    )
+    try:
+        return get_peft_model(model, config)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise IltError(f"lora.target_modules {params.lora.target_modules}: {error}") from None
+
+
+def _save_adapter(peft_model: Any, folder: Path, base: str) -> None:
+    with replacing(folder) as temporary:
+        peft_model.save_pretrained(str(temporary), safe_serialization=True)
+        (temporary / "README.md").unlink(missing_ok=True)
+        path = temporary / "adapter_config.json"
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config["base_model_name_or_path"] = base
+        config["target_modules"] = sorted(config["target_modules"])
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+class _Checkpoint:
+    """Adapter, optimiser state and history, in a folder that outlives the stage's outs."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.state, self.tensors = work / "state.json", work / "tensors.safetensors"
+        self.best = work / "best"
+
+    def save(
+        self, step: int, history: list[dict[str, float]], running: float, names: list[str], optimiser: Any
+    ) -> None:
+        tensors = {}
+        for name, parameter in zip(names, optimiser.param_groups[0]["params"], strict=True):
+            state = optimiser.state[parameter]
+            tensors[f"value.{name}"] = parameter.detach().contiguous()
+            tensors[f"mean.{name}"] = state["exp_avg"].contiguous()
+            tensors[f"square.{name}"] = state["exp_avg_sq"].contiguous()
+        with replacing(self.tensors) as temporary:
+            save_file(tensors, temporary, {"step": str(step)})
+        write_json(self.state, {"step": step, "history": history, "running": running})
+
+    def load(self, names: list[str], optimiser: Any) -> tuple[int, list[dict[str, float]], float]:
+        if not self.state.is_file() or not self.tensors.is_file():
+            return 0, [], 0.0
+        state = read_json(self.state)
+        from safetensors import safe_open
+
+        with safe_open(self.tensors, "pt") as file:
+            if file.metadata()["step"] != str(state["step"]):
+                return 0, [], 0.0  # killed between the two files: start over rather than guess
+        tensors = load_file(self.tensors)
+        for name, parameter in zip(names, optimiser.param_groups[0]["params"], strict=True):
+            parameter.data.copy_(tensors[f"value.{name}"])
+            optimiser.state[parameter] = {
+                "step": torch.tensor(float(state["step"])),
+                "exp_avg": tensors[f"mean.{name}"].to(parameter.device),
+                "exp_avg_sq": tensors[f"square.{name}"].to(parameter.device),
+            }
+        return int(state["step"]), list(state["history"]), float(state["running"])
+
+
+def train_adapter(
+    recogniser: Recogniser,
+    gold: Sequence[Example],
+    pseudo: Sequence[Example],
+    store: FeatureStore,
+    params: TrainParams,
+    seed: int,
+    evaluate: Callable[[Recogniser], float],
+    folder: Path,
+    work: Path,
+    start_from: Path | None = None,
+) -> TrainResult:
+    """Train a LoRA and save the best one, by `evaluate` (an error of generated text), to `folder`.
+
+    start_from: an adapter to train on with, instead of a fresh one. work: where checkpoints lie.
+    Raises IltError for a loss that is not finite.
+    """
+    steps = total_steps(params, len(gold))
+    plan = plan_batches(
+        gold,
+        pseudo,
+        store.frames,
+        params.batch_size,
+        steps * params.gradient_accumulation,
+        params.gold_share,
+        seed,
+    )
+    peft_model = _with_lora(recogniser.model, params, start_from, seed)
+    trained = [(name, p) for name, p in peft_model.named_parameters() if p.requires_grad]
+    names, parameters = [name for name, _ in trained], [p for _, p in trained]
+    optimiser = torch.optim.AdamW(parameters, lr=0.0, weight_decay=params.weight_decay)
+    checkpoint = _Checkpoint(work)
+    done, history, running = checkpoint.load(names, optimiser)
+    marks = {round(steps * (n + 1) / params.evaluations) for n in range(params.evaluations)}
+    with progress("train", steps, done) as advance:
+        for step in range(done + 1, steps + 1):
+            rng = np.random.default_rng([seed, step])
+            torch.manual_seed(seed * 1_000_003 + step)  # LoRA dropout
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate_at(step, steps, params)
+            peft_model.train()
+            optimiser.zero_grad()
+            first = (step - 1) * params.gradient_accumulation
+            loss_value = 0.0
+            for batch in plan[first : first + params.gradient_accumulation]:
+                features = [spec_augment(store[e.id], params.spec_augment, rng) for e in batch]
+                loss = recogniser.loss(
+                    features, [e.language for e in batch], [e.text for e in batch], params.label_smoothing
+                )
+                (loss / params.gradient_accumulation).backward()
+                loss_value += loss.item() / params.gradient_accumulation
+            if not math.isfinite(loss_value):
+                raise IltError(
+                    f"the loss is {loss_value} at step {step}: the training diverged; "
+                    "lower learning_rate or look at the audio of this batch: "
+                    + ", ".join(e.id for e in plan[first][:4])
+                )
+            torch.nn.utils.clip_grad_norm_(parameters, params.max_grad_norm)
+            optimiser.step()
+            running += (loss_value - running) / min(step, 20)
+            advance(f"loss {running:.3f}")
+            if step in marks:
+                peft_model.eval()
+                error = evaluate(recogniser)
+                best = min((entry["dev_error"] for entry in history), default=math.inf)
+                history.append({"step": step, "loss": round(running, 6), "dev_error": error})
+                if error < best:
+                    _save_adapter(peft_model, checkpoint.best, recogniser.lineage.id)
+            if step in marks or step % CHECKPOINT_EVERY == 0:
+                checkpoint.save(step, history, running, names, optimiser)
+    best_entry = min(history, key=lambda entry: entry["dev_error"])
+    with replacing(folder) as temporary:
+        shutil.copytree(checkpoint.best, temporary)
+    return TrainResult(
+        steps=steps,
+        best_step=int(best_entry["step"]),
+        best_error=best_entry["dev_error"],
+        history=history,
+        trainable=sum(p.numel() for p in parameters),
+    )
