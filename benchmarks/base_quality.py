@@ -11,7 +11,6 @@ import argparse
 from pathlib import Path
 
 import polars as pl
-from machine import machine
 
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage
@@ -23,6 +22,7 @@ from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.evaluation.scoring import rates
 from ilt.params import ModelParams, load_params
 from ilt.paths import write_json
+from machine import machine
 
 PER_LANGUAGE = 60
 

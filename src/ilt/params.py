@@ -114,10 +114,10 @@ class AdapterParams(_Section):
 
 
 class LoraParams(_Section):
-    """LoRA (Hu et al. 2021, arXiv 2106.09685), as PEFT takes it."""
+    """LoRA (Hu et al. 2021, arXiv 2106.09685), as PEFT takes it; alpha null means twice the rank."""
 
     r: Annotated[int, Field(ge=1, le=1024)]
-    alpha: Positive
+    alpha: Positive | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     target_modules: list[str] = Field(min_length=1)
 

@@ -56,6 +56,13 @@ class Recogniser(Protocol):
     def max_frames(self) -> int:
         """Mel frames that the encoder takes at most."""
 
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that a text may have at most."""
+
+    def fits(self, text: str) -> bool:
+        """Whether the model can write a text of this length."""
+
     def transcribe(
         self, features: Sequence[torch.Tensor], languages: Sequence[str], beams: int = 1, embed: bool = False
     ) -> list[Hypothesis]:

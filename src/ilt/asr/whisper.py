@@ -88,6 +88,9 @@ class WhisperRecogniser:
         """Tokens that a text may have at most."""
         return int(self.model.config.max_target_positions) - len(self._tail) - 3
 
+    def fits(self, text: str) -> bool:
+        return len(self.tokenizer(text, add_special_tokens=False).input_ids) <= self.max_tokens
+
     def _prefixes(self, languages: Sequence[str]) -> torch.Tensor:
         rows = []
         for language in languages:

@@ -1,7 +1,10 @@
 """From evidence to expected error: a calibrator fitted on labelled dev rows.
 
-Gradient-boosted trees, monotone in the evidence that has a known direction (more agreement can only lower
-the expected error), small, since dev is small. Reliability is measured on folds that share no speaker.
+Logistic regression of the share of wrong units on standardised evidence. It is strongly regularised, since
+dev is small and its speakers are not the pool's; evidence that would count against its known direction
+(more agreement can only lower the expected error) is left out. On dev sets of a few hundred rows this
+ranked the pool better than gradient-boosted trees on the same evidence. Reliability is measured on folds
+that share no speaker.
 """
 
 from __future__ import annotations
@@ -16,17 +19,17 @@ __all__ = ["EVIDENCE", "Calibration", "calibrate"]
 
 EVIDENCE = {
     "avg_logprob": -1,
+    "perturbed_logprob": -1,
     "min_logprob": -1,
     "token_entropy": 1,
     "agreement": -1,
     "previous_agreement": -1,
-    "no_speech_prob": 0,
-    "detected_match": -1,
-    "chars_per_second": 0,
-    "compression_ratio": 0,
-    "duration": 0,
+    "language_match": -1,
 }
-"""Evidence columns, and the sign with which each moves the expected error (0: free)."""
+"""Evidence, and the sign with which each may move the expected error."""
+
+STRENGTH = 0.03
+"""Inverse regularisation (scikit-learn's C) of the logistic regression."""
 
 FOLDS = 5
 BINS = 5
@@ -41,28 +44,45 @@ class Calibration:
 
 
 def _matrix(frame: pl.DataFrame) -> np.ndarray:
-    match = (pl.col("detected_language") == pl.col("language")).cast(pl.Float64)
-    frame = frame.with_columns(
-        detected_match=pl.when(match == 1)
-        .then("detected_probability")
-        .otherwise(-pl.col("detected_probability"))
-    )
-    return frame.select(pl.col(name).cast(pl.Float64) for name in EVIDENCE).to_numpy()
+    """Evidence as numbers, (rows, evidence); what is missing counts as 0."""
+    match = pl.col("detected_language") == pl.col("language")
+    probability = pl.col("detected_probability")
+    signed = pl.when(match).then(probability).otherwise(-probability)
+    columns = [pl.col(name).cast(pl.Float64) for name in EVIDENCE if name != "language_match"]
+    frame = frame.select(*columns, language_match=signed).fill_null(0.0).fill_nan(0.0)
+    return frame.select(list(EVIDENCE)).to_numpy()
 
 
-def _model(seed: int, rows: int) -> Any:
-    from sklearn.ensemble import HistGradientBoostingRegressor
+class _Model:
+    """Expected share of wrong units, from evidence."""
 
-    return HistGradientBoostingRegressor(
-        max_iter=120,
-        learning_rate=0.06,
-        max_leaf_nodes=6,
-        min_samples_leaf=max(5, min(20, rows // 12)),
-        l2_regularization=1.0,
-        monotonic_cst=list(EVIDENCE.values()),
-        early_stopping=False,
-        random_state=seed,
-    )
+    def __init__(self, features: np.ndarray, error: np.ndarray) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        self.mean, spread = features.mean(0), features.std(0)
+        self.scale = np.where(spread > 1e-9, spread, np.inf)
+        scaled = (features - self.mean) / self.scale
+        # A row with error e is e of a wrong one and 1 - e of a right one.
+        twice = np.concatenate([scaled, scaled])
+        wrong = np.concatenate([np.ones(len(error)), np.zeros(len(error))])
+        weight = np.concatenate([error, 1 - error])
+        signs = np.array(list(EVIDENCE.values()))
+        used = np.isfinite(self.scale)
+        self.coefficients = np.zeros(len(EVIDENCE))
+        self.intercept = float(np.log((error.mean() + 1e-3) / (1 - error.mean() + 1e-3)))
+        while used.any() and 0 < error.mean() < 1:
+            fitted = LogisticRegression(C=STRENGTH).fit(twice[:, used], wrong, sample_weight=weight)
+            coefficients = np.zeros(len(EVIDENCE))
+            coefficients[used] = fitted.coef_[0]
+            astray = used & (coefficients * signs < 0)
+            if not astray.any():
+                self.coefficients, self.intercept = coefficients, float(fitted.intercept_[0])
+                break
+            used &= ~astray
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        logit = ((features - self.mean) / self.scale) @ self.coefficients + self.intercept
+        return 1 / (1 + np.exp(-logit))
 
 
 def _folds(groups: list[str]) -> np.ndarray:
@@ -90,7 +110,7 @@ def _kept_error(score: np.ndarray, true: np.ndarray, share: float = 0.5) -> floa
     return round(float(true[kept].mean()), 4)
 
 
-def calibrate(labelled: pl.DataFrame, true_error: np.ndarray, rows: pl.DataFrame, seed: int) -> Calibration:
+def calibrate(labelled: pl.DataFrame, true_error: np.ndarray, rows: pl.DataFrame) -> Calibration:
     """Fit on labelled rows (evidence columns, `speaker`) and their true errors in [0, 1]; predict for `rows`.
 
     The report compares, out of fold, what would remain in the better half of the labelled rows if they
@@ -104,12 +124,12 @@ def calibrate(labelled: pl.DataFrame, true_error: np.ndarray, rows: pl.DataFrame
     for number in sorted(set(fold.tolist())):
         rest, part = fold != number, fold == number
         if rest.any():
-            fitted = _model(seed, int(rest.sum())).fit(features[rest], true[rest])
-            held_out[part] = np.clip(fitted.predict(features[part]), 0.0, 1.0)
-    model = _model(seed, len(true)).fit(features, true)
-    expected = np.clip(model.predict(_matrix(rows)), 0.0, 1.0) if len(rows) else np.zeros(0)
+            held_out[part] = _Model(features[rest], true[rest]).predict(features[part])
+    model = _Model(features, true)
+    expected = model.predict(_matrix(rows)) if len(rows) else np.zeros(0)
     report = {
-        "method": "monotone gradient-boosted trees on dev",
+        "method": "regularised logistic regression on dev",
+        "weights": {name: round(float(w), 4) for name, w in zip(EVIDENCE, model.coefficients, strict=True)},
         "rows": len(true),
         "mean_error": round(float(true.mean()), 4),
         **_reliability(held_out, true),

@@ -24,7 +24,6 @@ def judge(
     keep: float,
     max_expected_error: float,
     normaliser: str,
-    seed: int,
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """A label table with expected errors and decisions, and a report.
 
@@ -39,7 +38,7 @@ def judge(
         dev["reference"].to_list(), dev["text"].to_list(), dev["language"].to_list(), normaliser
     )
     judged = frame.filter(pl.col("split") != "gold")
-    calibration = calibrate(dev, truth, judged, seed)
+    calibration = calibrate(dev, truth, judged)
     judged = judged.with_columns(expected_error=pl.Series(calibration.expected).round(6))
     judged = evidence_flags(judged, params)
     judged = decide(judged, params.method, keep, max_expected_error, params.min_rows, params.relevance_weight)
@@ -48,10 +47,11 @@ def judge(
     pool = result.filter(pl.col("split") == "pool")
     chosen = pool.filter(pl.col("selected"))
     if not len(chosen):
+        flags = pool["flags"].explode().drop_nulls().unique().sort().to_list()
         raise IltError(
             f"nothing was selected of {len(pool)} pool rows; the best expected error is "
-            f"{pool['expected_error'].to_numpy().min():.3f}: raise max_expected_error or min_rows, or look at the flags "
-            f"({', '.join(pool['flags'].explode().drop_nulls().unique().sort()) or 'none'})"
+            f"{pool['expected_error'].to_numpy().min():.3f}: raise max_expected_error or min_rows, "
+            f"or look at the flags ({', '.join(flags) or 'none'})"
         )
     return result, {
         "calibration": calibration.report,

@@ -67,6 +67,7 @@ def label_rows(
     frame = rows.select("id", "language", "split", "duration").with_columns(
         heard.drop("id", "embedding"),
         perturbed_text=again["text"],
+        perturbed_logprob=again["avg_logprob"],
         relevance=_relevance(rows, heard, near.with_columns(gold["language"]), params.relevance_neighbours),
     )
     if previous is not None:

@@ -22,6 +22,7 @@ LABEL_TABLE = Table(
         "perturbed_text": pl.String(),
         "source": pl.String(),
         "avg_logprob": pl.Float64(),
+        "perturbed_logprob": pl.Float64(),
         "min_logprob": pl.Float64(),
         "token_entropy": pl.Float64(),
         "compression_ratio": pl.Float64(),
@@ -42,7 +43,7 @@ LABEL_TABLE = Table(
 """duration in seconds.
 
 source:             gold, pseudo, corrected (by voting or de-looping) or human.
-perturbed_text:     what the same model hears in stretched, noisy speech.
+perturbed_text, perturbed_logprob: what the same model hears in stretched, noisy speech, and how sure it is.
 agreement:          1 - normalised edit distance (characters) of text and perturbed_text.
 previous_agreement: the same for text and the text that the pipeline had before.
 expected_error:     calibrated WER or CER of the text, in [0, 1].

@@ -15,6 +15,7 @@ from ilt.asr.lineage import base_lineage
 from ilt.asr.recogniser import load_recogniser
 from ilt.asr.transcribe import transcribe_table
 from ilt.corpus.table import POOL_REFERENCE_TABLE, UTTERANCE_TABLE
+from ilt.errors import IltError
 from ilt.evaluation.assess import assess_labels, assess_predictions
 from ilt.evaluation.predict import predict
 from ilt.labels.table import LABEL_TABLE, PREDICTION_TABLE
@@ -27,6 +28,13 @@ def body(stage: Stage) -> None:
     utterances = UTTERANCE_TABLE.read(paths.UTTERANCES)
     lineage = base_lineage(model.id, model.revision)
     recogniser = load_recogniser(lineage, model)
+    labelled = utterances.filter(pl.col("text").is_not_null())
+    long = [key for key, text in labelled.select("id", "text").iter_rows() if not recogniser.fits(text)]
+    if long:
+        raise IltError(
+            f"{len(long)} texts have more than the {recogniser.max_tokens} tokens that {model.id} can write, "
+            f"for example {', '.join(long[:5])}: cut the utterances into shorter ones"
+        )
     store = FeatureStore(utterances, recogniser.extractor, model.feature_cache_mb)
     work = stage.work(paths.UTTERANCES)
     predictions = predict(recogniser, utterances, store, model, work)

@@ -44,7 +44,7 @@ def body(stage: Stage) -> None:
     frame = pl.concat([LABEL_TABLE.conform(part) for part in (repaired, gold_rows(utterances))])
     frame, report = judge(
         frame, utterances.lazy(), stage.section("select", SelectParams), params.keep,
-        params.max_expected_error, stage.values["normaliser"], stage.seed,
+        params.max_expected_error, stage.values["normaliser"],
     )  # fmt: skip
     machine = (pl.col("split") == "pool") & (pl.col("source") != "human")
     frame = frame.join(actions, on="id", how="left").with_columns(

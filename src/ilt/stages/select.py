@@ -18,7 +18,7 @@ def body(stage: Stage) -> None:
     params = stage.section("select", SelectParams)
     frame, report = judge(
         LABEL_TABLE.read(paths.labels(stage.iteration, "pseudo")), UTTERANCE_TABLE.scan(paths.UTTERANCES),
-        params, params.keep, params.max_expected_error, stage.values["normaliser"], stage.seed,
+        params, params.keep, params.max_expected_error, stage.values["normaliser"],
     )  # fmt: skip
     LABEL_TABLE.write(
         frame.with_columns(stage=frame["stage"].str.replace(".*", stage.name)),

@@ -65,7 +65,7 @@ def _with_lora(model: torch.nn.Module, params: TrainParams, start_from: Path | N
         return PeftModel.from_pretrained(model, str(start_from), is_trainable=True)  # type: ignore[arg-type]
     config = LoraConfig(
         r=params.lora.r,
-        lora_alpha=params.lora.alpha,  # type: ignore[arg-type]
+        lora_alpha=params.lora.alpha or 2 * params.lora.r,  # type: ignore[arg-type]
         lora_dropout=params.lora.dropout,
         target_modules=sorted(params.lora.target_modules),
         # task_type stays unset: SEQ_2_SEQ_LM would pass input_ids, which Whisper does not take.

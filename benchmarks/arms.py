@@ -1,0 +1,117 @@
+"""ILT against its control arms, at equal optimiser steps, each arm run in a clone of its own.
+
+    python benchmarks/arms.py demo
+    python benchmarks/arms.py human-digits --manifest PATH/manifest.jsonl
+
+Every arm is the same `dvc repro` with other parameters. The result, in the form of summary.json with the
+arms and the paired bootstrap of ILT over each arm beside it, goes to benchmarks/results/NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from ilt.evaluation.assess import compare
+from ilt.paths import write_json
+from machine import machine
+
+ROOT = Path(__file__).resolve().parents[1]
+
+ARMS: dict[str, dict[str, Any]] = {
+    "ilt": {},
+    "single": {"adapter": {"mode": "single"}},
+    "continue": {"adapter": {"mode": "continue"}},
+    "no_pseudo": {"feedback": {"gold_share": 1.0}, "fix": {"gold_share": 1.0}},
+    "unfiltered": {"select": {"method": "all"}},
+}
+"""ilt: the defaults. single: one long LoRA on gold. continue: one LoRA trained on and on, no merge-and-reset.
+no_pseudo: merge-and-reset on gold alone. unfiltered: all pseudo-labels."""
+
+
+def overlay(values: dict[str, Any], override: dict[str, Any]) -> None:
+    for key, value in override.items():
+        if isinstance(value, dict):
+            overlay(values.setdefault(key, {}), value)
+        else:
+            values[key] = value
+
+
+def run_arm(name: str, corpus: dict[str, Any], overrides: dict[str, Any], folder: Path) -> Path:
+    """Run one arm in a fresh clone; returns the clone."""
+    clone = folder / name
+    subprocess.run(["git", "clone", "--quiet", "--local", str(ROOT), str(clone)], check=True)
+    path = clone / "params.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for part in (corpus, copy.deepcopy(ARMS[name]), overrides):
+        overlay(values, part)
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # A single LoRA is the same model in every iteration, so that the first says it all.
+    target = ["evaluate@it1"] if name == "single" else []
+    subprocess.run(["dvc", "repro", *target], cwd=clone, env={**os.environ, "PATH": search}, check=True)
+    return clone
+
+
+def last(name: str) -> str:
+    return "it1" if name == "single" else "it3"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=["demo", "human-digits"])
+    parser.add_argument("--manifest", type=Path, help="of human-digits")
+    parser.add_argument("--arms", default="ilt,single", help=f"of {','.join(ARMS)}")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override for all arms"
+    )
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    corpus: dict[str, Any] = {}
+    if args.name == "human-digits":
+        if args.manifest is None:
+            parser.error("human-digits needs --manifest")
+        reference = args.manifest.resolve().with_name("pool_reference.jsonl")
+        sources = {
+            "source": "manifest",
+            "manifest": str(args.manifest.resolve()),
+            "pool_reference": str(reference),
+        }
+        corpus = {"corpus": sources}
+    overrides: dict[str, Any] = {}
+    for pair in args.set:
+        key, value = pair.split("=", 1)
+        for part in reversed(key.split(".")):
+            value = {part: yaml.safe_load(value) if isinstance(value, str) else value}
+        overlay(overrides, value)
+    arms = args.arms.split(",")
+    result: dict[str, Any] = {"machine": machine(), "overrides": args.set, "arms": {}}
+    with tempfile.TemporaryDirectory() as name:
+        clones = {arm: run_arm(arm, corpus, overrides, Path(name)) for arm in arms}
+        if "ilt" in clones:
+            result |= json.loads((clones["ilt"] / "data/metrics/summary.json").read_text(encoding="utf-8"))
+            ours = pl.read_parquet(clones["ilt"] / "data/predictions/it3.parquet")
+        for arm, clone in clones.items():
+            if arm == "ilt":
+                continue
+            found = json.loads((clone / f"data/evaluations/{last(arm)}.json").read_text(encoding="utf-8"))
+            if "ilt" in clones:
+                theirs = pl.read_parquet(clone / f"data/predictions/{last(arm)}.parquet")
+                found["ilt_over_this"] = compare(theirs, ours, "basic", 2000, 1)
+            result["arms"][arm] = found
+            print(arm, found["test"]["micro"], found.get("ilt_over_this"))
+    write_json(args.output or ROOT / "benchmarks" / "results" / f"{args.name}.json", result, sort_keys=False)
+
+
+if __name__ == "__main__":
+    main()

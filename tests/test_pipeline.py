@@ -1,0 +1,238 @@
+"""The whole pipeline as a user runs it: real DVC in a repository of its own, a tiny corpus, few steps."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("focus", "label", "select", "feedback", "correct", "fix", "evaluate")
+OVERRIDE = ("iterations.it2.fix.learning_rate", 0.0003)
+
+
+def environment():
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    who = {
+        f"GIT_{who}_{what}": "tester@example.org"
+        for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
+    return {**os.environ, "PATH": path, **who}
+
+
+def run(folder, *command):
+    """Run a command in a repository; what it printed."""
+    done = subprocess.run(
+        command, cwd=folder, env=environment(), check=False, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def stages_run(output):
+    """The stages that a DVC run executed; `sources` looks at the audio every time and is not counted."""
+    return set(re.findall(r"Running stage '([^']+)'", output)) - {"sources"}
+
+
+def edit_params(folder, change):
+    path = folder / "params.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(values)
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def make_tiny(values):
+    """params.yaml for a run of seconds: two languages, a few utterances, a few steps."""
+    counts = {"gold": 6, "pool": 12, "dev": 8, "test": 6, "retention": 4}
+    values["corpus"]["demo"] |= {"languages": ["de", "ko"], **counts}
+    for stage in ("focus", "feedback", "fix"):
+        values[stage] |= {
+            "steps": 6,
+            "epochs": None,
+            "batch_size": 4,
+            "evaluations": 3,
+            "learning_rate": 1e-4,
+        }
+    values["select"] |= {"keep": 0.8, "max_expected_error": 1.0, "min_rows": 6}
+    values["correct"] |= {"keep": 0.8, "max_expected_error": 1.0}
+    values["evaluate"]["bootstrap"] = 100
+    values["iterations"] = {
+        "it1": {"prev": "base"},
+        "it2": {"prev": "it1", "fix": {"learning_rate": 1e-4}},
+    }
+
+
+def new_repository(folder):
+    folder.mkdir(parents=True)
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, folder / name)
+    for name in ("src", "data/base", "data/corrections"):
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+        )
+    (folder / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
+    edit_params(folder, make_tiny)
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-qm", "start")
+    return folder
+
+
+def locked_hashes(folder):
+    """What dvc.lock says of every output, but for costs, which hold timings."""
+    lock = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))
+    outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in outs if "costs" not in out["path"]}
+
+
+@pytest.fixture(scope="module")
+def finished(base_folder, tmp_path_factory):  # noqa: ARG001 - skips where there is no base
+    """A repository in which `dvc repro` has run two iterations. Tests copy it before they change it."""
+    folder = new_repository(tmp_path_factory.mktemp("pipeline") / "repository")
+    output = run(folder, "dvc", "repro")
+    iterated = {f"{stage}@{iteration}" for stage in STAGES for iteration in ("it1", "it2")}
+    assert stages_run(output) == {"plan", "corpus", "baseline", "report", *iterated}
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-qm", "two iterations")
+    return folder
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    return Path(shutil.copytree(finished, tmp_path / "copied", symlinks=True))
+
+
+def test_every_table_has_its_schema_and_a_reason_on_every_row(finished):
+    for iteration in ("it1", "it2"):
+        for name in ("pseudo", "selected", "fixed"):
+            table = LABEL_TABLE.read(finished / f"data/labels/{iteration}/{name}.parquet")
+            assert table["id"].is_sorted()
+            assert set(table["iteration"]) == {iteration}
+            assert table["reason"].null_count() == 0
+            if name != "pseudo":
+                assert table["reason"].str.contains("^(kept|dropped): ").all()
+        PREDICTION_TABLE.read(finished / f"data/predictions/{iteration}.parquet")
+
+
+def test_the_pool_keeps_all_rows_and_dev_is_never_trained_on(finished):
+    utterances = pl.read_parquet(finished / "data/corpus/utterances.parquet")
+    pool = set(utterances.filter(pl.col("split") == "pool")["id"])
+    fixed = pl.read_parquet(finished / "data/labels/it2/fixed.parquet")
+    assert set(fixed.filter(pl.col("split") == "pool")["id"]) == pool
+    assert not fixed.filter(pl.col("split") == "dev")["selected"].any()
+    assert utterances.filter(pl.col("split") == "pool")["text"].null_count() == len(pool)
+
+
+def test_summary_has_the_documented_form(finished):
+    summary = json.loads((finished / "data/metrics/summary.json").read_text(encoding="utf-8"))
+    assert list(summary) == ["base", "it1", "it2"]
+    for entry in summary.values():
+        for split in ("test", "dev", "retention"):
+            assert {"micro", "macro", "by_language"} <= set(entry[split])
+            assert set(entry[split]["by_language"]) == {"de", "ko"}
+        assert {"pool_error", "selected_error", "selected_share", "corrected_error"} <= set(entry["labels"])
+        assert entry["gain"]["low"] <= entry["gain"]["micro"] <= entry["gain"]["high"]
+    assert summary["base"]["gain"]["micro"] == 0
+
+
+def test_the_summary_table_shows_every_iteration(finished):
+    shown = run(finished, "ilt", "summary", "--languages")
+    assert all(name in shown for name in ("base", "it1", "it2", "retention", "ko"))
+
+
+def test_each_stage_builds_on_the_one_before(finished):
+    def adapters(name):
+        lineage = json.loads((finished / f"data/lineage/{name}.json").read_text(encoding="utf-8"))
+        return [link["path"] for link in lineage["adapters"]]
+
+    first = [f"data/adapters/it1/{stage}" for stage in ("focus", "feedback", "fix")]
+    assert adapters("base") == []
+    assert adapters("it1") == first
+    assert adapters("it2.focus") == [*first, "data/adapters/it2/focus"]
+
+
+def test_a_second_repro_does_nothing(finished):
+    before = locked_hashes(finished)
+    started = time.monotonic()
+    assert stages_run(run(finished, "dvc", "repro")) == set()
+    assert time.monotonic() - started < 30
+    assert locked_hashes(finished) == before
+
+
+def test_a_further_iteration_runs_only_its_own_stages(copied):
+    output = run(copied, "dvc", "exp", "run", "-S", "+iterations.it3={prev: it2}")
+    assert stages_run(output) == {"plan", "report", *(f"{stage}@it3" for stage in STAGES)}
+    assert "it3" in json.loads((copied / "data/metrics/summary.json").read_text(encoding="utf-8"))
+
+
+def test_an_override_runs_what_depends_on_it_and_survives_a_kill(finished, copied, tmp_path):
+    key, value = OVERRIDE
+    output = run(copied, "dvc", "exp", "run", "-S", f"{key}={value}")
+    assert stages_run(output) == {"plan", "fix@it2", "evaluate@it2", "report"}
+
+    killed = Path(shutil.copytree(finished, tmp_path / "killed", symlinks=True))
+    edit_params(killed, lambda values: values["iterations"]["it2"]["fix"].update(learning_rate=value))
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=killed, env=environment(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    work = killed / ".ilt" / "work"
+    deadline = time.monotonic() + 120
+    while not list(work.glob("it2-fix-*/state.json")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(work.glob("it2-fix-*/state.json")), "the run was over before it was killed"
+    assert stages_run(run(killed, "dvc", "repro")) >= {"fix@it2", "evaluate@it2", "report"}
+    assert locked_hashes(killed) == locked_hashes(copied)
+    assert not list(work.iterdir())
+
+
+def test_the_same_hashes_from_empty_caches(finished, tmp_path):
+    again = new_repository(tmp_path / "again")
+    edit_params(again, lambda values: values["iterations"].pop("it2"))
+    run(again, "dvc", "repro", "evaluate@it1")
+    ours, theirs = locked_hashes(again), locked_hashes(finished)
+    compared = [path for path in ours if path != "data/plan"]
+    assert len(compared) > 20
+    assert {path: ours[path] for path in compared} == {path: theirs[path] for path in compared}
+
+
+@pytest.mark.parametrize(("mode", "steps"), [("continue", 6), ("single", 18)])
+def test_the_control_arms_are_parameters(copied, mode, steps):
+    def change(values):
+        values["adapter"]["mode"] = mode
+        del values["iterations"]["it2"]
+
+    edit_params(copied, change)
+    run(copied, "dvc", "repro", "fix@it1")
+    lineage = json.loads((copied / "data/lineage/it1.json").read_text(encoding="utf-8"))
+    assert len(lineage["adapters"]) == 1
+    focus = json.loads((copied / "data/details/it1/focus.json").read_text(encoding="utf-8"))
+    assert focus["steps"] == steps
+
+
+def test_people_win_over_the_model(copied):
+    pool = LABEL_TABLE.read(copied / "data/labels/it1/fixed.parquet").filter(pl.col("split") == "pool")
+    row = pool["id"][0]
+    people = pl.DataFrame({"id": [row], "text": ["drei vier"], "verdict": ["corrected"], "reviewer": ["ada"]})
+    CORRECTIONS_TABLE.write(people, copied / "data/corrections/corrections.parquet")
+    assert stages_run(run(copied, "dvc", "repro", "select@it1")) == {"select@it1"}
+    table = LABEL_TABLE.read(copied / "data/labels/it1/selected.parquet").filter(pl.col("id") == row)
+    assert table.select("text", "source", "selected").row(0) == ("drei vier", "human", True)
+    assert "ada" in table["reason"][0]
