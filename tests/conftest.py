@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-# Before torch is imported, here or in a stage: the models are small, and one thread gives the same sums anywhere.
+# Before torch is imported, here or in a stage: the models are small, and one thread is enough.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

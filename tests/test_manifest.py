@@ -151,24 +151,17 @@ def test_blank_lines_and_a_byte_order_mark_do_no_harm(audio):
     assert [row["id"] for row in _read(path).rows] == ["g", "p"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="str.splitlines also splits at U+2028 and U+0085, which JSON may contain"
-)
 @pytest.mark.parametrize("mark", ["\u2028", "\x85"])
 def test_only_line_feeds_end_a_line(audio, mark):
     path = _write(audio / "separator.jsonl", [_line("good0.wav", text=f"two{mark}six")])
     assert not _read(path).problems
 
 
-@pytest.mark.xfail(strict=True, reason="OSError (file name too long) leaves read_audio as it is")
 def test_an_impossible_file_name_is_a_problem_of_its_line(audio):
     found = _read(_write(audio / "name.jsonl", [_line("a" * 300 + ".wav"), GOOD[0]]))
     assert len(found.problems) == len(found.rows) == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="str(None) becomes the id of both rows, so the second is a duplicate too"
-)
 def test_rows_without_audio_are_not_duplicates_of_one_another(audio):
     line = {"audio_filepath": None, "lang": "en", "split": "gold", "text": "two"}
     found = _read(_write(audio / "null.jsonl", [line, line]))

@@ -47,17 +47,14 @@ def test_the_repositorys_own_params_are_valid(load):
         pytest.param(
             "focus.learning_rate",
             float("inf"),
-            marks=pytest.mark.xfail(strict=True, reason="infinity passes; then the stage plan crashes on it"),
         ),
         pytest.param(
             "iterations.it2.fix",
             3,
-            marks=pytest.mark.xfail(strict=True, reason="AttributeError: an override that is not a section"),
         ),
         pytest.param(
             "iterations.it2.prev",
             ["it1"],
-            marks=pytest.mark.xfail(strict=True, reason="TypeError: prev is not checked to be a string"),
         ),
     ],
 )

@@ -42,7 +42,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelParams(_Section):
@@ -69,6 +69,14 @@ class DomainParams(_Section):
     telephone: Share = 0.0
     noise_snr: tuple[float, float] | None = None
     babble_snr: tuple[float, float] | None = None
+
+    @model_validator(mode="after")
+    def _from_low_to_high(self) -> Self:
+        for name in ("noise_snr", "babble_snr"):
+            bounds = getattr(self, name)
+            if bounds and bounds[0] > bounds[1]:
+                raise ValueError(f"{name} runs from low to high, got {list(bounds)}")
+        return self
 
 
 class DemoParams(_Section):
@@ -288,12 +296,19 @@ def _check_iterations(params: Params) -> None:
             problems.append(f"iterations.{name}: a name starts with a letter and is not `base`")
         if "prev" not in entry:
             problems.append(f"iterations.{name}.prev: missing; it names the iteration before, or base")
+        elif not isinstance(entry["prev"], str):
+            problems.append(f"iterations.{name}.prev: expected a name, got {entry['prev']!r}")
         elif entry["prev"] != "base" and entry["prev"] not in params.iterations:
             problems.append(f"iterations.{name}.prev: there is no iteration {entry['prev']!r}")
         problems += [
             f"iterations.{name}.{key}: expected prev or a stage ({', '.join(ITERATION_STAGES)})"
             for key in entry
             if key not in ("prev", *ITERATION_STAGES)
+        ]
+        problems += [
+            f"iterations.{name}.{key}: expected parameters of the stage, as in {{keep: 0.5}}, got {value!r}"
+            for key, value in entry.items()
+            if key in ITERATION_STAGES and not isinstance(value, dict | None)
         ]
     if not problems and len(params.ordered_iterations()) != len(params.iterations):
         problems.append("iterations: they must form one chain that starts at base (each prev used once)")

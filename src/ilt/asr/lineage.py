@@ -139,8 +139,10 @@ def merge_adapter(model: nn.Module, folder: Path) -> None:
     prefix, suffix = "base_model.model.", ".lora_A.weight"
     modules = dict(model.named_modules())
     for key in sorted(tensors):
+        if key.endswith(".lora_B.weight"):
+            continue  # merged with its lora_A
         if not key.endswith(suffix):
-            continue
+            raise IltError(f"{folder}: {key} is no LoRA on a linear layer and cannot be merged")
         name = key.removeprefix(prefix).removesuffix(suffix)
         module = modules.get(name)
         if not isinstance(module, nn.Linear):

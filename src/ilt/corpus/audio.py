@@ -21,10 +21,13 @@ def read_audio(path: Path, offset: float = 0.0, duration: float | None = None) -
 
     offset, duration: seconds. Raises ValueError that says what is wrong with the file.
     """
-    if not path.is_file():
-        raise ValueError("the audio file does not exist")
-    if path.stat().st_size == 0:
-        raise ValueError("the audio file is empty (0 bytes)")
+    try:
+        if not path.is_file():
+            raise ValueError("the audio file does not exist")
+        if path.stat().st_size == 0:
+            raise ValueError("the audio file is empty (0 bytes)")
+    except OSError as error:
+        raise ValueError(f"the audio file cannot be looked at: {error.strerror}") from None
     try:
         with soundfile.SoundFile(path) as file:
             rate = file.samplerate
@@ -47,7 +50,7 @@ def read_audio(path: Path, offset: float = 0.0, duration: float | None = None) -
 
 
 def _to_int16(samples: np.ndarray) -> np.ndarray:
-    return np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2")
+    return np.clip(np.round(samples * 32768.0), -32768, 32767).astype("<i2")
 
 
 def audio_hash(samples: np.ndarray) -> str:

@@ -1,8 +1,8 @@
 """Speech synthesis by eSpeak NG, through the shared library of the `espeakng-loader` wheel.
 
-The library keeps its voice in process-wide state, so a process has one `Synthesiser`. The same call
-gives the same samples whatever was spoken before it: the voice is set and the C random generator,
-which drives eSpeak's noise sources, is seeded for each utterance.
+The library keeps its state process-wide, and what it speaks depends a little on what it spoke before. Its
+noise sources are seeded for each utterance (they would follow the clock otherwise), so that the same
+sequence of utterances in a fresh process gives the same samples: see `ilt.corpus.speech.render`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ class Voice:
 class _Library:
     def __init__(self) -> None:
         self._lib = ctypes.CDLL(espeakng_loader.get_library_path())
-        self._libc = ctypes.CDLL(None)
         self._chunks: list[np.ndarray] = []
         callback_type = ctypes.CFUNCTYPE(
             ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
@@ -78,7 +77,7 @@ class _Library:
             (_RANGE, voice.range),
         ):
             self._lib.espeak_SetParameter(parameter, value, 0)
-        self._libc.srand(seed & 0x7FFFFFFF)
+        self._lib.espeak_ng_SetRandSeed(ctypes.c_long(seed & 0x7FFFFFFF))
         self._chunks.clear()
         data = text.encode() + b"\0"
         if self._lib.espeak_Synth(data, len(data), 0, 0, 0, _CHARS_UTF8, None, None) != 0:

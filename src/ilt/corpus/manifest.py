@@ -38,16 +38,16 @@ class _Entry:
     audio: Path
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
+def _lines(path: Path, parameter: str = "corpus.manifest") -> list[tuple[int, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise IltError(f"corpus.manifest: {path} does not exist; give the path of a JSONL manifest") from None
+        raise IltError(f"{parameter}: {path} does not exist; give the path of a JSONL file") from None
     except IsADirectoryError:
-        raise IltError(f"corpus.manifest: {path} is a folder; give the JSONL file in it") from None
+        raise IltError(f"{parameter}: {path} is a folder; give the JSONL file in it") from None
     except UnicodeDecodeError as error:
-        raise IltError(f"corpus.manifest: {path} is not UTF-8 text ({error})") from None
-    return [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        raise IltError(f"{parameter}: {path} is not UTF-8 text ({error})") from None
+    return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
 def _parse(line: str) -> dict[str, Any]:
@@ -57,9 +57,19 @@ def _parse(line: str) -> dict[str, Any]:
         raise ValueError(
             f"not JSON ({error.msg}, column {error.colno}); expected one object a line"
         ) from None
+    except RecursionError:
+        raise ValueError("not a manifest line: nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError(f"expected a JSON object, found {type(value).__name__}")
     return value
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check(values: dict[str, Any], languages: frozenset[str] | None) -> list[str]:
@@ -74,7 +84,9 @@ def _check(values: dict[str, Any], languages: frozenset[str] | None) -> list[str
         wrong.append(f"the model does not know the language {language!r}")
     if split not in SPLITS:
         wrong.append(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
-    if text is not None and not isinstance(text, str):
+    if any(isinstance(value, str) and not _encodable(value) for value in values.values()):
+        wrong.append("a value holds half of a surrogate pair, which is no text; write UTF-8")
+    elif text is not None and not isinstance(text, str):
         wrong.append(f"text must be a string, found {type(text).__name__}")
     elif split in LABELLED and not (text or "").strip():
         wrong.append(f"text is missing; every {split} row needs one (only the pool does without)")
@@ -101,11 +113,12 @@ def _entries(path: Path, result: Imported, languages: frozenset[str] | None) -> 
         except ValueError as error:
             result.problems.append(Problem(where, "", str(error)))
             continue
-        stem = Path(str(values.get("audio_filepath", ""))).stem
+        name = values.get("audio_filepath")
+        stem = Path(name).stem if isinstance(name, str) else ""
         offset = values.get("offset")
         key = str(values.get("id") or (f"{stem}-{offset}" if offset else stem))
         wrong = _check(values, languages)
-        if key in seen:
+        if key and key in seen:
             wrong.append(f"duplicate id, already used at {seen[key]}; ids must differ")
         seen.setdefault(key, where)
         result.problems += [Problem(where, key, what) for what in wrong]
@@ -180,7 +193,7 @@ def read_manifest(
 def read_references(path: Path) -> pl.DataFrame:
     """What was really said in the pool: JSONL with `id` and `text`. Raises IltError with the line."""
     rows = []
-    for number, line in _lines(path):
+    for number, line in _lines(path, "corpus.pool_reference"):
         try:
             values = _parse(line)
         except ValueError as error:

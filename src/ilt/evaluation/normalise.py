@@ -21,6 +21,11 @@ def _whisper(english: bool) -> Callable[[str], str]:
     return normaliser
 
 
+def _marks_as_letters(text: str) -> dict[int, int]:
+    marks = sorted({c for c in text if unicodedata.category(c)[0] == "M"})
+    return {ord(mark): 0xE000 + number for number, mark in enumerate(marks)}
+
+
 def _mlc_slm(text: str) -> str:
     """As the MLC-SLM 2025 challenge scores: lower case, no punctuation but apostrophe and hyphen."""
     kept = "".join(" " if unicodedata.category(c)[0] in "PS" and c not in "'-" else c for c in text.lower())
@@ -43,10 +48,11 @@ def normalise(text: str, language: str, normaliser: str = "basic") -> str:
         return _whisper(True)(text).strip()
     if normaliser in ("basic", "whisper"):
         text = unicodedata.normalize("NFKC", text)
-        # BasicTextNormalizer turns combining marks into spaces, which tears Bengali and Thai words apart.
-        if any(unicodedata.category(c)[0] == "M" for c in text):
-            return _mlc_slm(text)
-        return _whisper(False)(text).strip()
+        # BasicTextNormalizer turns combining marks into spaces, which tears Bengali and Thai words apart; so
+        # they are put away as letters of the private use area while it works.
+        letters = _marks_as_letters(text)
+        plain = _whisper(False)(text.translate(letters))
+        return plain.translate({letter: mark for mark, letter in letters.items()}).strip()
     if normaliser == "mlc-slm":
         return _mlc_slm(text)
     if normaliser == "none":

@@ -44,13 +44,12 @@ class Calibration:
 
 
 def _matrix(frame: pl.DataFrame) -> np.ndarray:
-    """Evidence as numbers, (rows, evidence); what is missing counts as 0."""
+    """Evidence as numbers, (rows, evidence); NaN where it is missing."""
     match = pl.col("detected_language") == pl.col("language")
     probability = pl.col("detected_probability")
     signed = pl.when(match).then(probability).otherwise(-probability)
     columns = [pl.col(name).cast(pl.Float64) for name in EVIDENCE if name != "language_match"]
-    frame = frame.select(*columns, language_match=signed).fill_null(0.0).fill_nan(0.0)
-    return frame.select(list(EVIDENCE)).to_numpy()
+    return frame.select(*columns, language_match=signed).select(list(EVIDENCE)).to_numpy().astype(float)
 
 
 class _Model:
@@ -59,7 +58,10 @@ class _Model:
     def __init__(self, features: np.ndarray, error: np.ndarray) -> None:
         from sklearn.linear_model import LogisticRegression
 
-        self.mean, spread = features.mean(0), features.std(0)
+        known = np.isfinite(features)
+        self.mean = np.where(known, features, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+        features = self._filled(features)
+        spread = features.std(0)
         self.scale = np.where(spread > 1e-9, spread, np.inf)
         scaled = (features - self.mean) / self.scale
         # A row with error e is e of a wrong one and 1 - e of a right one.
@@ -80,8 +82,12 @@ class _Model:
                 break
             used &= ~astray
 
+    def _filled(self, features: np.ndarray) -> np.ndarray:
+        """What is missing counts as average."""
+        return np.where(np.isfinite(features), features, self.mean)
+
     def predict(self, features: np.ndarray) -> np.ndarray:
-        logit = ((features - self.mean) / self.scale) @ self.coefficients + self.intercept
+        logit = ((self._filled(features) - self.mean) / self.scale) @ self.coefficients + self.intercept
         return 1 / (1 + np.exp(-logit))
 
 

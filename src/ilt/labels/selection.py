@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 
+from ilt import paths
+from ilt.errors import IltError
 from ilt.params import SelectParams
 
 __all__ = ["apply_corrections", "decide", "evidence_flags"]
+
+VERDICTS = ("accepted", "corrected", "unusable")
 
 
 def evidence_flags(frame: pl.DataFrame, params: SelectParams) -> pl.DataFrame:
@@ -76,8 +80,22 @@ def decide(
     return frame.with_columns(selected=selected, reason=reason).drop("_score", "_rank", "_budget")
 
 
+def _check_corrections(corrections: pl.DataFrame) -> None:
+    """Raise IltError for corrections that cannot be followed."""
+    no_text = pl.col("text").fill_null("").str.strip_chars() == ""
+    for wrong, what in (
+        (pl.col("id").is_duplicated(), "has more than one row; keep the one that holds"),
+        (~pl.col("verdict").is_in(VERDICTS), f"has a verdict that is none of {', '.join(VERDICTS)}"),
+        ((pl.col("verdict") == "corrected") & no_text, "is corrected but has no text"),
+    ):
+        found = corrections.filter(wrong.fill_null(True))
+        if len(found):
+            raise IltError(f"{paths.CORRECTIONS}: {found['id'][0]!r} {what}")
+
+
 def apply_corrections(frame: pl.DataFrame, corrections: pl.DataFrame) -> pl.DataFrame:
     """Let people win over any model: their text, or that a row is unusable. Only pool rows change."""
+    _check_corrections(corrections)
     people = corrections.select("id", _text="text", _verdict="verdict", _by="reviewer")
     joined = frame.join(people, on="id", how="left", maintain_order="left")
     human = pl.col("_verdict").is_in(["accepted", "corrected"]) & (pl.col("split") == "pool")

@@ -85,8 +85,14 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
     gold = _examples(table.filter(pl.col("split") == "gold"))
     pseudo = _selected(labels, params.gold_share) if labels else []
     if stage.values.get("stages"):
-        total = sum(total_steps(TrainParams.model_validate(s), len(gold)) for s in stage.values["stages"])
-        params = params.model_copy(update={"steps": total, "epochs": None})
+        replaced = [TrainParams.model_validate(section) for section in stage.values["stages"]]
+        params = params.model_copy(
+            update={
+                "steps": sum(total_steps(each, len(gold)) for each in replaced),
+                "epochs": None,
+                "evaluations": sum(each.evaluations for each in replaced),
+            }
+        )
     model = stage.section("model", ModelParams)
     recogniser = load_recogniser(under, model)
     store = FeatureStore(table, recogniser.extractor, model.feature_cache_mb)
