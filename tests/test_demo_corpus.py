@@ -39,8 +39,6 @@ def corpus():
     return demo_corpus(PARAMS, seed=3, max_duration=6.0)
 
 
-
-
 def test_the_same_seed_gives_the_same_corpus(corpus):
     time.sleep(1.1)  # in another second of the clock
     again = demo_corpus(PARAMS, seed=3, max_duration=6.0)

@@ -131,12 +131,19 @@ class LoraParams(_Section):
 
 
 class SpecAugmentParams(_Section):
-    """SpecAugment (Park et al. 2019, arXiv 1904.08779): masks per utterance and their greatest widths."""
+    """What training does to features, anew each time an utterance is used.
+
+    SpecAugment (Park et al. 2019, arXiv 1904.08779): masks per utterance and their greatest widths.
+    speed, formants: greatest relative change of tempo, and of the vocal tract's length (VTLP, Jaitly and
+    Hinton 2013).
+    """
 
     time_masks: Annotated[int, Field(ge=0)] = 2
     time_width: Annotated[int, Field(ge=1)] = 10
     frequency_masks: Annotated[int, Field(ge=0)] = 2
     frequency_width: Annotated[int, Field(ge=1)] = 12
+    speed: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    formants: Annotated[float, Field(ge=0, le=0.3)] = 0.08
 
 
 class TrainParams(_Section):

@@ -9,18 +9,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ilt.training.specaugment import warp
+
 __all__ = ["augment", "compress", "mask", "noise_like"]
-
-
-def _warp(mel: torch.Tensor, speed: float, formants: float) -> torch.Tensor:
-    """Stretch time by 1 / speed, and the mel axis by `formants` (vocal tract length)."""
-    bins, frames = mel.shape
-    target = max(8, round(frames / speed))
-    rows = torch.linspace(-1, 1, bins) / formants + (1 / formants - 1)
-    columns = torch.linspace(-1, 1, target)
-    grid = torch.stack(torch.meshgrid(columns, rows.clamp(-1, 1), indexing="xy"), -1)
-    warped = functional.grid_sample(mel[None, None], grid[None], align_corners=True, padding_mode="border")
-    return warped[0, 0]
 
 
 def _smooth(rng: np.random.Generator, size: int, points: int, scale: float) -> torch.Tensor:
@@ -43,7 +34,7 @@ def augment(
     mel, babble: log10 mel power, (bins, frames); `babble` is another utterance, used as background.
     """
     s = strength
-    mel = _warp(mel, 1 + s * rng.uniform(-0.18, 0.22), 1 + s * rng.uniform(-0.12, 0.12))
+    mel = warp(mel, 1 + s * rng.uniform(-0.18, 0.22), 1 + s * rng.uniform(-0.12, 0.12))
     bins, frames = mel.shape
     power = 10**mel
     if rng.random() < 0.5 * s:  # reverberation: each frame leaks into those after it

@@ -8,7 +8,7 @@ from ilt.corpus.espeak import variants
 
 __all__ = ["PARTS", "voices"]
 
-PARTS = {"base": 56, "retention": 6, "gold": 3, "pool": 20, "dev": 6, "test": 12}
+PARTS = {"base": 56, "retention": 6, "gold": 6, "pool": 18, "dev": 6, "test": 11}
 """How many of eSpeak NG's voice variants each part gets."""
 
 _UNUSABLE = frozenset({"Demonic"})
