@@ -48,19 +48,24 @@ def overlay(values: dict[str, Any], override: dict[str, Any]) -> None:
 
 
 def run_arm(name: str, corpus: dict[str, Any], overrides: dict[str, Any], folder: Path) -> Path:
-    """Run one arm in a fresh clone; returns the clone."""
+    """Run one arm in a clone below `folder`, or go on in the one that is there; returns the clone."""
     clone = folder / name
+    if not clone.is_dir():
+        _clone(clone, name, corpus, overrides)
+    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # A single LoRA is the same model in every iteration, so that the first says it all.
+    target = ["evaluate@it1"] if name == "single" else []
+    subprocess.run(["dvc", "repro", *target], cwd=clone, env={**os.environ, "PATH": search}, check=True)
+    return clone
+
+
+def _clone(clone: Path, name: str, corpus: dict[str, Any], overrides: dict[str, Any]) -> None:
     subprocess.run(["git", "clone", "--quiet", "--local", str(ROOT), str(clone)], check=True)
     path = clone / "params.yaml"
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     for part in (corpus, copy.deepcopy(ARMS[name]), overrides):
         overlay(values, part)
     path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    # A single LoRA is the same model in every iteration, so that the first says it all.
-    target = ["evaluate@it1"] if name == "single" else []
-    subprocess.run(["dvc", "repro", *target], cwd=clone, env={**os.environ, "PATH": search}, check=True)
-    return clone
 
 
 def last(name: str) -> str:
@@ -76,6 +81,9 @@ def main() -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override for all arms"
     )
     parser.add_argument("--output", type=Path)
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for the clones, kept, so that a run can be resumed"
+    )
     args = parser.parse_args()
     corpus: dict[str, Any] = {}
     if args.name == "human-digits":
@@ -96,8 +104,10 @@ def main() -> None:
         overlay(overrides, value)
     arms = args.arms.split(",")
     result: dict[str, Any] = {"machine": machine(), "overrides": args.set, "arms": {}}
-    with tempfile.TemporaryDirectory() as name:
-        clones = {arm: run_arm(arm, corpus, overrides, Path(name)) for arm in arms}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        clones = {arm: run_arm(arm, corpus, overrides, folder.resolve()) for arm in arms}
         if "ilt" in clones:
             result |= json.loads((clones["ilt"] / "data/metrics/summary.json").read_text(encoding="utf-8"))
             ours = pl.read_parquet(clones["ilt"] / "data/predictions/it3.parquet")

@@ -152,7 +152,8 @@ class TrainParams(_Section):
     steps | epochs: exactly one is set; an epoch is one pass over gold.
     gold_share:     share of each batch drawn from gold, the rest from selected labels.
     warmup:         share of the steps over which the learning rate rises; then it falls as a cosine.
-    evaluations:    how often WER of generated text is measured on dev; the best adapter is kept.
+    evaluations:    how often WER of generated text is measured on dev (and once before the first step); the
+                    best adapter is kept.
     """
 
     lora: LoraParams

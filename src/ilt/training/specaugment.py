@@ -14,7 +14,7 @@ __all__ = ["spec_augment", "warp"]
 def warp(features: torch.Tensor, speed: float, formants: float) -> torch.Tensor:
     """Stretch time by 1 / speed, and the mel axis by `formants`: (mel bins, frames), the frames changed."""
     bins, frames = features.shape
-    columns = torch.linspace(-1, 1, max(8, round(frames / speed)))
+    columns = torch.linspace(-1, 1, max(2, round(frames / speed)))
     rows = (torch.linspace(-1, 1, bins) / formants + (1 / formants - 1)).clamp(-1, 1)
     grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
     warped = functional.grid_sample(

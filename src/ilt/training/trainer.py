@@ -142,6 +142,8 @@ def train_adapter(
 ) -> TrainResult:
     """Train a LoRA and save the best one, by `evaluate` (an error of generated text), to `folder`.
 
+    The fresh LoRA, which changes nothing, is the first candidate.
+
     start_from: an adapter to train on with, instead of a fresh one. work: where checkpoints lie.
     Raises IltError for a loss that is not finite.
     """
@@ -162,6 +164,11 @@ def train_adapter(
     checkpoint = _Checkpoint(work)
     done, history, running = checkpoint.load(names, optimiser)
     marks = {round(steps * (n + 1) / params.evaluations) for n in range(params.evaluations)}
+    if not done:
+        # What the stage starts from is a candidate too: a stage must not leave a worse model behind.
+        peft_model.eval()
+        history = [{"step": 0, "dev_error": evaluate(recogniser)}]
+        _save_adapter(peft_model, checkpoint.best, recogniser.lineage.id)
     with progress("train", steps, done) as advance:
         for step in range(done + 1, steps + 1):
             rng = np.random.default_rng([seed, step])
