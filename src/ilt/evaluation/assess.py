@@ -21,9 +21,9 @@ def assess_predictions(frame: pl.DataFrame, normaliser: str) -> dict[str, Any]:
     result: dict[str, Any] = {
         split: rates(frame.filter(pl.col("split") == split), normaliser) for split in ("gold", *SPLITS)
     }
-    if not result["gold"]["utterances"]:
-        raise IltError("there are no gold utterances, so that the result would be meaningless")
     for split in ("gold", "dev", "test"):
+        if not result[split]["utterances"]:
+            raise IltError(f"there are no {split} utterances, so that the result would be meaningless")
         if not math.isfinite(result[split]["micro"]):
             raise IltError(f"the error rate on {split} is not a number")
     result["train_dev_gap"] = round(result["dev"]["micro"] - result["gold"]["micro"], 6)

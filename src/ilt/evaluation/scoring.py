@@ -59,11 +59,13 @@ def rate(errors: np.ndarray, units: np.ndarray) -> float:
 
 
 def rates(frame: pl.DataFrame, normaliser: str) -> dict[str, Any]:
-    """Rates of a frame with `reference`, `hypothesis` and `language`.
+    """Rates of a frame with `reference`, `hypothesis` and `language`; None where it has no rows.
 
     micro: all errors over all units. macro: mean over languages. unnormalised: micro, of the raw texts.
     by_language: WER, or CER where the language is scored so (`ilt.evaluation.normalise.CER_LANGUAGES`).
     """
+    if not len(frame):
+        return {"micro": None, "macro": None, "unnormalised": None, "utterances": 0, "by_language": {}}
     errors, units = frame_errors(frame, "reference", "hypothesis", normaliser)
     raw = rate(*frame_errors(frame, "reference", "hypothesis", "none"))
     codes = frame["language"].to_numpy()
@@ -71,7 +73,7 @@ def rates(frame: pl.DataFrame, normaliser: str) -> dict[str, Any]:
         language: round(rate(errors[codes == language], units[codes == language]), 6)
         for language in sorted(set(codes.tolist()))
     }
-    macro = float(np.mean(list(by_language.values()))) if by_language else 0.0
+    macro = float(np.mean(list(by_language.values())))
     return {
         "micro": round(rate(errors, units), 6),
         "macro": round(macro, 6),
