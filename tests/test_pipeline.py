@@ -18,7 +18,7 @@ from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("focus", "label", "select", "feedback", "correct", "fix", "evaluate")
-OVERRIDE = ("iterations.it2.fix.learning_rate", 0.0003)
+OVERRIDE = ("iterations.it2.fix.lora.r", 4)
 
 
 def environment():
@@ -70,7 +70,7 @@ def make_tiny(values):
     values["evaluate"]["bootstrap"] = 100
     values["iterations"] = {
         "it1": {"prev": "base"},
-        "it2": {"prev": "it1", "fix": {"learning_rate": 1e-4}},
+        "it2": {"prev": "it1", "fix": {"lora": {"r": 8}}},
     }
 
 
@@ -184,7 +184,7 @@ def test_an_override_runs_what_depends_on_it_and_survives_a_kill(finished, copie
     assert stages_run(output) == {"plan", "fix@it2", "evaluate@it2", "report"}
 
     killed = Path(shutil.copytree(finished, tmp_path / "killed", symlinks=True))
-    edit_params(killed, lambda values: values["iterations"]["it2"]["fix"].update(learning_rate=value))
+    edit_params(killed, lambda values: values["iterations"]["it2"]["fix"]["lora"].update(r=value))
     process = subprocess.Popen(
         ["dvc", "repro"], cwd=killed, env=environment(), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
