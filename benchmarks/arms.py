@@ -10,7 +10,6 @@ arms and the paired bootstrap of ILT over each arm beside it, goes to benchmarks
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
 import subprocess
@@ -23,6 +22,7 @@ import polars as pl
 import yaml
 
 from ilt.evaluation.assess import compare
+from ilt.params import merged
 from ilt.paths import write_json
 from machine import machine
 
@@ -37,14 +37,6 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 """ilt: the defaults. single: one long LoRA on gold. continue: one LoRA trained on and on, no merge-and-reset.
 no_pseudo: merge-and-reset on gold alone. unfiltered: all pseudo-labels."""
-
-
-def overlay(values: dict[str, Any], override: dict[str, Any]) -> None:
-    for key, value in override.items():
-        if isinstance(value, dict):
-            overlay(values.setdefault(key, {}), value)
-        else:
-            values[key] = value
 
 
 def run_arm(name: str, corpus: dict[str, Any], overrides: dict[str, Any], folder: Path) -> Path:
@@ -63,8 +55,8 @@ def _clone(clone: Path, name: str, corpus: dict[str, Any], overrides: dict[str, 
     subprocess.run(["git", "clone", "--quiet", "--local", str(ROOT), str(clone)], check=True)
     path = clone / "params.yaml"
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for part in (corpus, copy.deepcopy(ARMS[name]), overrides):
-        overlay(values, part)
+    for part in (corpus, ARMS[name], overrides):
+        values = merged(values, part)
     path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
@@ -101,7 +93,7 @@ def main() -> None:
         key, value = pair.split("=", 1)
         for part in reversed(key.split(".")):
             value = {part: yaml.safe_load(value) if isinstance(value, str) else value}
-        overlay(overrides, value)
+        overrides = merged(overrides, value)
     arms = args.arms.split(",")
     result: dict[str, Any] = {"machine": machine(), "overrides": args.set, "arms": {}}
     with tempfile.TemporaryDirectory() as temporary:
