@@ -18,9 +18,9 @@ from ilt.corpus.voices import voices
 
 __all__ = ["Example", "log_mel", "source_utterance", "training_examples"]
 
-SOURCE_PATTERNS = ("digits", "digits", "digits", "number", "number", "time", "nonce")
+SOURCE_PATTERNS = ("digits", "digits", "digits", "number", "number", "time", "nonce", "nonce")
 FLITE_VOICES = ("awb", "kal", "rms", "slt")
-LITTLE = {"ko": 0.4, "pt": 0.4}
+LITTLE = {"it": 0.4, "pt": 0.4}
 """Languages of which the base hears less, as a share of what it hears of the others."""
 
 

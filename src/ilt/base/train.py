@@ -6,15 +6,19 @@ takes much longer to align; its head is thrown away. Variety grows from clean to
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 from transformers import (
@@ -32,15 +36,20 @@ from ilt.base.speech import Example, training_examples
 from ilt.base.tokenizer import build_tokenizer
 from ilt.corpus.nonce import nonce_word
 from ilt.corpus.texts import LANGUAGES, PATTERNS, phrase
+from ilt.paths import WORK, replacing
+from ilt.training.adam import pack_adam, unpack_adam
 
 __all__ = ["BaseRecipe", "train_base"]
+
+CHECKPOINT_EVERY = 500
+"""Steps."""
 
 
 @dataclass(frozen=True)
 class BaseRecipe:
     """Everything that makes the base what it is."""
 
-    utterances: int = 48_000
+    utterances: int = 60_000
     flite_share: float = 0.35
     steps: int = 11_000
     batch: int = 32
@@ -192,8 +201,43 @@ class _Collator:
         }
 
 
+def _fingerprint(recipe: BaseRecipe, examples: list[Example]) -> str:
+    """A hash of all that a checkpoint rests on."""
+    digest = hashlib.sha256(json.dumps(asdict(recipe)).encode())
+    for example in examples:
+        digest.update(f"{example.language} {example.text}".encode())
+        digest.update(example.log_mel.tobytes())
+    return digest.hexdigest()
+
+
+class _Checkpoint:
+    """Where training stands, in one safetensors file; the state of the random generators is its metadata."""
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self.path, self.fingerprint = path, fingerprint
+
+    def save(self, step: int, names: list[str], optimiser: Any, generators: dict[str, Any]) -> None:
+        state = {"step": step, "fingerprint": self.fingerprint, "generators": generators}
+        with replacing(self.path) as temporary:
+            save_file(pack_adam(names, optimiser), temporary, {"state": json.dumps(state)})
+
+    def load(self, names: list[str], optimiser: Any) -> tuple[int, dict[str, Any]]:
+        """The step reached, 0 where there is none for this recipe and speech, and the generators' states."""
+        if not self.path.is_file():
+            return 0, {}
+        with safe_open(self.path, "pt") as file:
+            state = json.loads(file.metadata()["state"])
+        if state["fingerprint"] != self.fingerprint:
+            return 0, {}
+        unpack_adam(load_file(self.path), names, optimiser, state["step"])
+        return state["step"], state["generators"]
+
+
 def train_base(folder: Path, recipe: BaseRecipe, processes: int = 2) -> None:
-    """Train, and write the model folder every thousand steps and at the end."""
+    """Train, and write the model folder.
+
+    Training that was stopped goes on from its last checkpoint, which is made every `CHECKPOINT_EVERY` steps.
+    """
     processor = build_processor(recipe)
     examples = list(
         training_examples(
@@ -205,18 +249,26 @@ def train_base(folder: Path, recipe: BaseRecipe, processes: int = 2) -> None:
     head = nn.Linear(recipe.d_model, len(processor.tokenizer))
     blank = processor.tokenizer.convert_tokens_to_ids("<|endoftext|>")
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
-    parameters = [p for p in [*model.parameters(), *head.parameters()] if p.requires_grad]
+    named = [*model.named_parameters(), *((f"ctc.{name}", p) for name, p in head.named_parameters())]
+    names, parameters = map(list, zip(*((name, p) for name, p in named if p.requires_grad), strict=True))
     optimiser = torch.optim.AdamW(
         parameters, lr=recipe.peak_lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _lr(step, recipe))
     collate = _Collator(examples, processor.tokenizer, recipe)
     rng = random.Random(recipe.seed)
     queue: list[list[int]] = []
+    checkpoint = _Checkpoint(WORK / "base" / "state.safetensors", _fingerprint(recipe, examples))
+    done, states = checkpoint.load(names, optimiser)
+    if states:
+        version, internal, gauss = states["order"]
+        rng.setstate((version, tuple(internal), gauss))
+        collate.rng.bit_generator.state = states["augmentation"]
+        queue = states["queue"]
+        print(f"going on after step {done}", flush=True)
     begun = time.monotonic()
     sums = [0.0, 0.0]
     model.train()
-    for step in range(1, recipe.steps + 1):
+    for step in range(done + 1, recipe.steps + 1):
         if not queue:
             queue = _batches(examples, recipe, rng)
         share = step / recipe.steps
@@ -243,19 +295,26 @@ def train_base(folder: Path, recipe: BaseRecipe, processes: int = 2) -> None:
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.peak_lr * _lr(step, recipe)
         optimiser.step()
-        schedule.step()
         sums = [sums[0] + attention.item(), sums[1] + ctc.item()]
         if step % 100 == 0:
-            pace = (time.monotonic() - begun) / step
+            pace = (time.monotonic() - begun) / (step - done)
             print(
                 f"step {step} attention {sums[0] / 100:.3f} ctc {sums[1] / 100:.3f} "
                 f"strength {strength:.2f} {pace:.3f} s/step",
                 flush=True,
             )
             sums = [0.0, 0.0]
-        if step % 1000 == 0 or step == recipe.steps:
-            save_base(folder, model, processor, recipe)
+        if step % CHECKPOINT_EVERY == 0:
+            generators = {
+                "order": rng.getstate(),
+                "augmentation": collate.rng.bit_generator.state,
+                "queue": queue,
+            }
+            checkpoint.save(step, names, optimiser, generators)
+    save_base(folder, model, processor, recipe)
 
 
 def save_base(

@@ -20,6 +20,7 @@ from ilt.errors import IltError
 from ilt.params import TrainParams
 from ilt.paths import read_json, replacing, write_json
 from ilt.progress import progress
+from ilt.training.adam import pack_adam, unpack_adam
 from ilt.training.batches import Example, plan_batches
 from ilt.training.specaugment import spec_augment
 
@@ -98,12 +99,7 @@ class _Checkpoint:
     def save(
         self, step: int, history: list[dict[str, float]], running: float, names: list[str], optimiser: Any
     ) -> None:
-        tensors = {}
-        for name, parameter in zip(names, optimiser.param_groups[0]["params"], strict=True):
-            state = optimiser.state[parameter]
-            tensors[f"value.{name}"] = parameter.detach().contiguous()
-            tensors[f"mean.{name}"] = state["exp_avg"].contiguous()
-            tensors[f"square.{name}"] = state["exp_avg_sq"].contiguous()
+        tensors = pack_adam(names, optimiser)
         with replacing(self.tensors) as temporary:
             save_file(tensors, temporary, {"step": str(step)})
         write_json(self.state, {"step": step, "history": history, "running": running})
@@ -117,14 +113,7 @@ class _Checkpoint:
         with safe_open(self.tensors, "pt") as file:
             if file.metadata()["step"] != str(state["step"]):
                 return 0, [], 0.0  # killed between the two files: start over rather than guess
-        tensors = load_file(self.tensors)
-        for name, parameter in zip(names, optimiser.param_groups[0]["params"], strict=True):
-            parameter.data.copy_(tensors[f"value.{name}"])
-            optimiser.state[parameter] = {
-                "step": torch.tensor(float(state["step"])),
-                "exp_avg": tensors[f"mean.{name}"].to(parameter.device),
-                "exp_avg_sq": tensors[f"square.{name}"].to(parameter.device),
-            }
+        unpack_adam(load_file(self.tensors), names, optimiser, int(state["step"]))
         return int(state["step"]), list(state["history"]), float(state["running"])
 
 
