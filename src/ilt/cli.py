@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,10 @@ from ilt.errors import IltError
 __all__ = ["app"]
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Iterative LoRA Training for speech recognition."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Iterative LoRA Training for speech recognition.",
 )
 
 
@@ -92,6 +96,45 @@ def _by_language(found: dict[str, Any]) -> Any:
     for name, entry in found.items():
         table.add_row(name, *(_percent(entry["test"]["by_language"][code]) for code in codes))
     return table
+
+
+@app.command()
+def diff(
+    tables: Annotated[
+        list[str], typer.Argument(help="it1 it2, it2:pseudo it2:selected, or two .parquet files; see --rev.")
+    ],
+    rev: Annotated[
+        list[str] | None,
+        typer.Option(help="Commit, branch, tag or experiment. Once: against the workspace. Twice: both."),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="text, markdown, json, html or parquet.")] = "text",
+    output: Annotated[Path | None, typer.Option(help="Write to this file, not to the terminal.")] = None,
+    limit: Annotated[int | None, typer.Option(help="How many changed rows to show; 0: all.")] = None,
+    language: Annotated[list[str] | None, typer.Option(help="Only this language; may be repeated.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Kinds that count: added,missing,reworded,redecided,resourced.")
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(help='SQL condition over X, X_before, X_after, as "expected_error > 0.3".'),
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Parquet with id and text: what was really said.")
+    ] = None,
+    normaliser: Annotated[str, typer.Option(help="For errors against references.")] = "basic",
+    fail_over: Annotated[
+        list[str] | None,
+        typer.Option(help="Exit with 1 only if this holds, as churn>0.2; may be repeated."),
+    ] = None,
+) -> None:
+    """Compare two label tables. Exit status: 0 same, 1 different, 2 error."""
+    from ilt.diff.command import DiffOptions, run_diff
+
+    options = DiffOptions(
+        form, output, limit, language or [], [kind.strip() for kind in (only or "").split(",") if kind],
+        where, reference, normaliser, fail_over or [],
+    )  # fmt: skip
+    raise typer.Exit(run_diff(tables, rev or [], options))
 
 
 def main() -> None:

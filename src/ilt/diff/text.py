@@ -1,0 +1,122 @@
+"""A diff on the terminal and in Markdown."""
+
+from __future__ import annotations
+
+import html
+import sys
+from collections.abc import Sequence
+from typing import IO, Any
+
+from ilt.diff.phrases import decision, headline, percent, remaining, spans_of, table_of, truth_lines
+from ilt.diff.report import DiffReport, Row
+from ilt.highlight import direction, isolate
+
+__all__ = ["print_text", "to_markdown"]
+
+_STYLES = {"equal": "", "delete": "red strike", "insert": "bold green"}
+_PLAIN = {"equal": "{}", "delete": "[-{}-]", "insert": "{{+{}+}}"}
+"""Where there is no colour: wdiff's marks."""
+
+
+def _kinds(row: Row) -> str:
+    moved = f", moved {percent(row.moved)} %" if "reworded" in row.changes else ""
+    errors = (row.true_error_before, row.true_error_after)
+    truth = f", truly {percent(errors[0])} → {percent(errors[1])} % wrong" if None not in errors else ""
+    return ", ".join(row.changes) + moved + truth
+
+
+def _marked(row: Row, colour: bool) -> Any:
+    from rich.text import Text
+
+    language = row.language or ""
+    text = Text()
+    for kind, part in spans_of(row):
+        bare, tail = part.rstrip(), part[len(part.rstrip()) :]
+        text.append(bare if colour else _PLAIN[kind].format(bare), _STYLES[kind] if colour else "")
+        text.append(tail or (" " if kind == "delete" and not colour else ""))
+    # A terminal that knows bidirectional text keeps the line in order; others show it as it is stored.
+    if direction(language) == "rtl":
+        return Text.assemble("\u2067", text, "\u2069")
+    return text
+
+
+def print_text(report: DiffReport, file: IO[str] | None = None) -> None:
+    """Print a diff through rich: colours on a terminal, wdiff's marks elsewhere."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    out = file or sys.stdout
+    console = Console(file=out, width=None if out.isatty() else 130, highlight=False)
+    console.print(Text(headline(report), "bold"))
+    if not report.different:
+        return
+    table = Table(title="moved, churn and errors in %; errors of selected rows, gold apart")
+    head, rows = table_of(report)
+    for name in head:
+        table.add_column(name, justify="left" if name == "language" else "right", no_wrap=True)
+    for cells in rows:
+        table.add_row(*cells)
+    console.print(table)
+    for line in truth_lines(report):
+        console.print(Text(line))
+    for row in report.rows:
+        where = f"  {row.language or '?'}  {row.split or ''}  "
+        console.print(Text.assemble((row.id, "bold"), where, (_kinds(row), "dim")))
+        console.print(Padding(_marked(row, console.is_terminal), (0, 0, 0, 4), expand=False))
+        if said := decision(row):
+            console.print(Padding(Text(said, "dim"), (0, 0, 0, 4), expand=False))
+        if row.reference is not None:
+            told = Text.assemble(("said: ", "dim"), isolate(row.reference, row.language or ""))
+            console.print(Padding(told, (0, 0, 0, 4), expand=False))
+    if more := remaining(report):
+        console.print(Text(more, "dim"))
+
+
+_MARKUP = frozenset("\\`*_{}[]()|~")
+
+
+def _cell(text: str) -> str:
+    """Text that neither Markdown nor HTML takes for markup."""
+    escaped = html.escape(text.replace("\n", " "), quote=False)
+    return "".join(f"&#{ord(letter)};" if letter in _MARKUP else letter for letter in escaped)
+
+
+def _markdown_text(row: Row) -> str:
+    tags = {"equal": "{}", "delete": "<del>{}</del>", "insert": "<ins>{}</ins>"}
+    return _isolated("".join(tags[kind].format(_cell(part)) for kind, part in spans_of(row)), row)
+
+
+def _isolated(inner: str, row: Row) -> str:
+    return f'<bdi dir="{direction(row.language or "")}">{inner}</bdi>'
+
+
+def _grid(head: Sequence[str], rows: Sequence[Sequence[str]], left: set[int]) -> list[str]:
+    ruler = [":--" if at in left else "--:" for at in range(len(head))]
+    return ["| " + " | ".join(cells) + " |" for cells in (head, ruler, *rows)]
+
+
+def to_markdown(report: DiffReport) -> str:
+    """A diff as GitHub-flavoured Markdown; what rows say is escaped."""
+    lines = [f"## {_cell(headline(report))}", ""]
+    if not report.different:
+        return lines[0] + "\n"
+    lines += [*_grid(*table_of(report), {0}), ""]
+    lines += ["moved, churn and errors in %; errors of selected rows, gold apart.", ""]
+    lines += [*map(_cell, truth_lines(report)), ""]
+    rows = [
+        (
+            _cell(row.id),
+            row.language or "",
+            _cell(_kinds(row)),
+            _markdown_text(row),
+            _cell(decision(row)),
+            "" if row.reference is None else _isolated(_cell(row.reference), row),
+        )
+        for row in report.rows
+    ]
+    lines += _grid(("id", "language", "changes", "text", "decision", "said"), rows, set(range(6)))
+    if more := remaining(report):
+        lines += ["", more]
+    return "\n".join(lines) + "\n"
