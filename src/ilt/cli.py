@@ -137,6 +137,30 @@ def diff(
     raise typer.Exit(run_diff(tables, rev or [], options))
 
 
+@app.command()
+def explain(
+    utterance: Annotated[str, typer.Argument(help="The id of an utterance.")],
+    play: Annotated[
+        bool, typer.Option(help="Also write its audio to a file, and play it if possible.")
+    ] = False,
+    form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+) -> None:
+    """Show one utterance through all iterations: texts, evidence, decisions, models, people."""
+    from ilt.explain.gather import gather, models
+    from ilt.explain.play import play as write_audio
+    from ilt.explain.show import print_story, to_json
+
+    if form not in ("text", "json"):
+        raise IltError(f"--format {form!r}: there are text, json")
+    story = gather(utterance)
+    if form == "json":
+        print(to_json(story))
+    else:
+        print_story(story, models())
+    if play:
+        print(f"audio: {write_audio(utterance)}", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line; an IltError becomes one message."""
     try:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import html
 import sys
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO
 
 from ilt.diff.phrases import decision, headline, percent, remaining, spans_of, table_of, truth_lines
 from ilt.diff.report import DiffReport, Row
 from ilt.highlight import direction, isolate
+from ilt.marks import marked_text
 
 __all__ = ["print_text", "to_markdown"]
-
-_STYLES = {"equal": "", "delete": "red strike", "insert": "bold green"}
-_PLAIN = {"equal": "{}", "delete": "[-{}-]", "insert": "{{+{}+}}"}
-"""Where there is no colour: wdiff's marks."""
 
 
 def _kinds(row: Row) -> str:
@@ -23,21 +20,6 @@ def _kinds(row: Row) -> str:
     errors = (row.true_error_before, row.true_error_after)
     truth = f", truly {percent(errors[0])} → {percent(errors[1])} % wrong" if None not in errors else ""
     return ", ".join(row.changes) + moved + truth
-
-
-def _marked(row: Row, colour: bool) -> Any:
-    from rich.text import Text
-
-    language = row.language or ""
-    text = Text()
-    for kind, part in spans_of(row):
-        bare, tail = part.rstrip(), part[len(part.rstrip()) :]
-        text.append(bare if colour else _PLAIN[kind].format(bare), _STYLES[kind] if colour else "")
-        text.append(tail or (" " if kind == "delete" and not colour else ""))
-    # A terminal that knows bidirectional text keeps the line in order; others show it as it is stored.
-    if direction(language) == "rtl":
-        return Text.assemble("\u2067", text, "\u2069")
-    return text
 
 
 def print_text(report: DiffReport, file: IO[str] | None = None) -> None:
@@ -64,7 +46,8 @@ def print_text(report: DiffReport, file: IO[str] | None = None) -> None:
     for row in report.rows:
         where = f"  {row.language or '?'}  {row.split or ''}  "
         console.print(Text.assemble((row.id, "bold"), where, (_kinds(row), "dim")))
-        console.print(Padding(_marked(row, console.is_terminal), (0, 0, 0, 4), expand=False))
+        marked = marked_text(spans_of(row), row.language or "", console.is_terminal)
+        console.print(Padding(marked, (0, 0, 0, 4), expand=False))
         if said := decision(row):
             console.print(Padding(Text(said, "dim"), (0, 0, 0, 4), expand=False))
         if row.reference is not None:
