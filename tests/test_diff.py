@@ -191,6 +191,7 @@ def test_files_need_only_id_and_text():
         (("it1", "it2", "--format", "yaml"), "text, markdown"),
         (("it1", "it2", "--format", "parquet"), "--output"),
         (("it1", "it2", "--limit", "-1"), "--limit -1"),
+        (("it1", "it2", "--normaliser", "loud"), "basic, whisper"),
         (("it1", "it2", "--reference", "none.parquet"), "--reference"),
         (("none.parquet", "it2"), "none.parquet is missing"),
         (("it2", "--rev", "main"), "--rev main"),

@@ -16,7 +16,7 @@ from ilt.diff.page import to_html
 from ilt.diff.report import Counts, DiffReport, Side, build_report
 from ilt.diff.text import print_text, to_markdown
 from ilt.errors import IltError
-from ilt.evaluation.normalise import normalise
+from ilt.evaluation.normalise import NORMALISERS
 from ilt.paths import replacing
 
 __all__ = ["FORMATS", "DiffOptions", "run_diff"]
@@ -55,10 +55,8 @@ def _check(options: DiffOptions) -> None:
         raise IltError(f"--limit {options.limit}: expected 0 (all) or more")
     for condition in options.fail_over:
         holds(condition, {}, _CONDITIONS)
-    try:
-        normalise("", "en", options.normaliser)
-    except ValueError as error:
-        raise IltError(f"--normaliser: {error}; there are basic, whisper, mlc-slm, none") from None
+    if options.normaliser not in NORMALISERS:
+        raise IltError(f"--normaliser {options.normaliser!r}: there are {', '.join(NORMALISERS)}")
 
 
 def _side(operand: Operand, local: Path) -> Side:

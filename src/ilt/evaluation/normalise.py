@@ -7,10 +7,13 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-__all__ = ["CER_LANGUAGES", "normalise", "tokens"]
+__all__ = ["CER_LANGUAGES", "NORMALISERS", "normalise", "tokens"]
 
 CER_LANGUAGES = frozenset({"ja", "ko", "th", "zh", "yue", "lo", "my", "km"})
 """Languages scored by character error rate: written without, or with unreliable, spaces."""
+
+
+NORMALISERS = ("basic", "whisper", "mlc-slm", "none")
 
 
 @functools.cache

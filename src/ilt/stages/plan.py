@@ -27,7 +27,12 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "model": {"id": params.model.id, "revision": params.model.revision},
         },
         "baseline": {"seed": seed, "model": model, "evaluate": evaluate, "label": params.label.model_dump()},
-        "report": {"seed": seed, "iterations": order, "stages": list(ITERATION_STAGES)},
+        "report": {
+            "seed": seed,
+            "iterations": order,
+            "previous": {iteration: params.iterations[iteration]["prev"] for iteration in order},
+            "stages": list(ITERATION_STAGES),
+        },
     }
     for number, iteration in enumerate(order):
         previous = params.iterations[iteration]["prev"]

@@ -1,21 +1,19 @@
 """report: gather what the iterations measured into small files that git keeps.
 
-In: data/plan/report.json (which iterations there are, in order), data/evaluations, data/costs.
-Out: data/metrics/summary.json, metrics.json (flat `final.*` and `best.*`), history.csv (a row an iteration),
-costs.json.
+In: data/plan/report.json (which iterations there are, in order), data/evaluations, data/details, data/labels,
+data/costs. Out, in data/metrics: summary.json, metrics.json (flat `final.*` and `best.*`, what `dvc exp show`
+shows), history.csv, funnel.csv, calibration.csv and churn.csv (for `dvc plots`), costs.json.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import polars as pl
-
 from ilt import paths
+from ilt.evaluation.plots import LABEL_KEYS, calibration, churn, funnel, history
 from ilt.stages._stage import Stage, run_stage
 
 SPLITS = ("test", "dev", "retention")
-LABEL_KEYS = ("pool_error", "selected_error", "selected_share", "corrected_error")
 
 
 def _summary(found: dict[str, Any]) -> dict[str, Any]:
@@ -34,20 +32,18 @@ def _summary(found: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def _history(summary: dict[str, Any]) -> pl.DataFrame:
-    rows = []
-    for number, (iteration, entry) in enumerate(summary.items()):
-        rows.append(
-            {
-                "number": number,
-                "iteration": iteration,
-                **{split: entry[split]["micro"] for split in SPLITS},
-                "test_macro": entry["test"]["macro"],
-                "train_dev_gap": entry["train_dev_gap"],
-                **{key: entry["labels"].get(key) for key in LABEL_KEYS},
-            }
-        )
-    return pl.DataFrame(rows)
+def _flat(summary: dict[str, Any], final: str) -> dict[str, Any]:
+    """The few columns of `dvc exp show`."""
+    best = min(summary, key=lambda name: summary[name]["dev"]["micro"])
+    labels = {key: summary[final]["labels"][key] for key in ("pool_error", "selected_error")}
+    return {
+        "final": {**{split: summary[final][split]["micro"] for split in SPLITS}, **labels},
+        "best": {
+            "iteration": best,
+            "dev": summary[best]["dev"]["micro"],
+            "test": summary[best]["test"]["micro"],
+        },
+    }
 
 
 def _costs(iterations: list[str], stages: list[str]) -> dict[str, Any]:
@@ -59,20 +55,21 @@ def _costs(iterations: list[str], stages: list[str]) -> dict[str, Any]:
 
 
 def body(stage: Stage) -> None:
-    iterations = stage.values["iterations"]
+    iterations: list[str] = stage.values["iterations"]
+    previous = [(name, stage.values["previous"][name]) for name in iterations]
     summary = {name: _summary(paths.read_json(paths.evaluation(name))) for name in ("base", *iterations)}
-    best = min(summary, key=lambda name: summary[name]["dev"]["micro"])
-    flat: dict[str, Any] = {"best": {"iteration": best}, "final": {"iteration": iterations[-1]}}
-    for key in ("best", "final"):
-        entry = summary[flat[key]["iteration"]]
-        flat[key] |= {split: entry[split]["micro"] for split in SPLITS} | {
-            "test_macro": entry["test"]["macro"]
-        }
-    with paths.replacing(paths.METRICS / "history.csv") as temporary:
-        _history(summary).write_csv(temporary)
-    paths.write_json(paths.METRICS / "metrics.json", flat)
+    tables = {
+        "history": history(summary, SPLITS),
+        "funnel": funnel(iterations),
+        "calibration": calibration(iterations),
+        "churn": churn(previous),
+    }
+    for name, frame in tables.items():
+        with paths.replacing(paths.METRICS / f"{name}.csv") as temporary:
+            frame.write_csv(temporary)
+    # sort_keys: in the order of the iterations and of what matters, not of the alphabet: people read these.
+    paths.write_json(paths.METRICS / "metrics.json", _flat(summary, iterations[-1]), sort_keys=False)
     paths.write_json(paths.METRICS / "costs.json", _costs(iterations, stage.values["stages"]))
-    # In the order of the iterations, not of the alphabet: people read this file.
     paths.write_json(paths.SUMMARY, summary, sort_keys=False)
 
 
