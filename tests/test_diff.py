@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from conftest import ROOT
 from ilt.cli import app
 from ilt.corpus.table import POOL_REFERENCE_TABLE
 from ilt.diff import compare as compare_module
@@ -275,3 +276,8 @@ def test_revisions_are_compared_without_a_checkout(project):
         ilt("it1:pseudo", "--rev", "main")
     with pytest.raises(IltError, match="--rev nowhere"):
         ilt("it1", "--rev", "nowhere")
+
+
+def test_the_documented_schema_is_that_of_the_report():
+    written = json.loads((ROOT / "docs" / "diff.schema.json").read_text(encoding="utf-8"))
+    assert written == DiffReport.model_json_schema(by_alias=True)
