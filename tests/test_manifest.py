@@ -141,6 +141,18 @@ def test_the_same_audio_twice_in_one_split_is_no_leak(audio):
     assert not found.problems
 
 
+def test_overlapping_segments_in_two_splits_are_a_leak(audio):
+    def segment(offset, split, name):
+        return _line("good0.wav", split, offset=offset, duration=0.3, id=name)
+
+    lines = [segment(0.1, "gold", "a"), segment(0.4, "test", "b"), segment(0.3, "dev", "c")]
+    found = _read(_write(audio / "overlap.jsonl", lines))
+    assert [row["id"] for row in found.rows] == ["a", "b"]  # neighbours that only touch are none
+    assert [(problem.id, problem.what) for problem in found.problems] == [
+        ("c", "overlaps 'a' in the same file, which is in gold: a leak")
+    ]
+
+
 def test_any_language_is_taken_where_the_model_does_not_say(audio):
     assert not _read(_write(audio / "xx.jsonl", [_line("good0.wav", lang="xx")]), languages=None).problems
 
@@ -232,7 +244,7 @@ def import_corpus(tmp_path, audio, base_folder, write_params):
 
 
 MIXED = [*GOOD, _line("good2.wav", "dev", "삼", "ko", id="k", offset=0.5), *(line for line, _, _ in BAD)]
-KOREAN_GOLD = _line("good2.wav", "gold", "사", "ko", id="kg", offset=0.25, duration=0.25)
+KOREAN_GOLD = _line("good0.wav", "gold", "사", "ko", id="kg", offset=0.25, duration=0.25)
 
 
 def test_the_stage_fails_with_all_problems_and_writes_nothing(import_corpus):

@@ -254,7 +254,12 @@ class WhisperRecogniser:
             spread = -(scores.exp() * scores.clamp_min(-1e4)).sum(-1)
             result.append(
                 self._hypothesis(
-                    text, float(chosen.mean()), float(chosen.min()), float(spread.mean()), opening[row], True
+                    text,
+                    float(chosen.mean()),
+                    float(chosen.min()),
+                    float(spread.mean()),
+                    opening[row],
+                    finished=len(targets[row]) <= self.max_tokens,
                 )
             )
         return result

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from ilt.corpus.audio import RATE, audio_hash, encode_flac, read_audio
+from ilt.corpus.overlap import Segments
 from ilt.corpus.table import SPLITS
 from ilt.errors import IltError, Problem
 from ilt.evaluation.normalise import normalise
@@ -159,6 +160,7 @@ def read_manifest(
     result = Imported()
     entries = _entries(path, result, languages)
     heard: dict[str, tuple[str, str]] = {}
+    segments = Segments()
     with ThreadPoolExecutor() as pool:
         loaded = pool.map(lambda entry: _load(entry, min_duration, max_duration), entries)
         for entry, samples in zip(entries, loaded, strict=True):
@@ -171,6 +173,12 @@ def read_manifest(
                 what = f"the same audio as {heard[digest][0]!r}, which is in {heard[digest][1]}: a leak"
                 result.problems.append(Problem(entry.where, entry.id, what))
                 continue
+            place = (entry.audio.resolve(), float(values.get("offset") or 0.0), len(samples) / RATE)
+            if other := segments.other_split(*place, split):
+                what = f"overlaps {other[0]!r} in the same file, which is in {other[1]}: a leak"
+                result.problems.append(Problem(entry.where, entry.id, what))
+                continue
+            segments.add(*place, entry.id, split)
             heard.setdefault(digest, (entry.id, split))
             text = (values.get("text") or "").strip() or None
             if split == "pool" and text:

@@ -13,7 +13,7 @@ from ilt.asr.transcribe import transcribe_table
 from ilt.labels.evidence import agreement, flags_of
 from ilt.params import LabelParams, ModelParams
 
-__all__ = ["gold_rows", "label_rows", "nearness"]
+__all__ = ["gold_rows", "label_rows", "nearness", "undecided", "with_text_evidence"]
 
 
 def nearness(embeddings: np.ndarray, gold: np.ndarray, neighbours: int) -> np.ndarray:
@@ -87,6 +87,17 @@ def with_text_evidence(frame: pl.DataFrame) -> pl.DataFrame:
         pl.Series("previous_agreement", map(agreement, texts, frame["previous_text"].to_list()), pl.Float64),
         pl.Series("flags", list(map(flags_of, texts, languages, finished)), pl.List(pl.String)),
         chars_per_second=pl.col("text").str.len_chars() / pl.col("duration"),
+    )
+
+
+def undecided(rows: pl.DataFrame, lineage: str) -> pl.DataFrame:
+    """Rows before anything is decided; lineage: hash of the model that wrote the texts."""
+    return rows.with_columns(
+        selected=pl.lit(False),
+        reason=pl.when(pl.col("split") == "dev")
+        .then(pl.lit("dropped: dev is for calibration"))
+        .otherwise(pl.lit("undecided")),
+        lineage=pl.lit(lineage),
     )
 
 

@@ -16,7 +16,7 @@ from ilt.asr.recogniser import load_recogniser
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.labels.correction import repair
 from ilt.labels.judging import judge
-from ilt.labels.labelling import gold_rows, label_rows, with_text_evidence
+from ilt.labels.labelling import gold_rows, label_rows, undecided, with_text_evidence
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import CorrectParams, LabelParams, ModelParams, SelectParams
 from ilt.stages._stage import Stage, run_stage
@@ -34,13 +34,7 @@ def body(stage: Stage) -> None:
     )  # fmt: skip
     repaired = with_text_evidence(repair(decoded, labels, params.vote))
     actions = repaired.select("id", "action")
-    repaired = repaired.with_columns(
-        selected=pl.lit(False),
-        reason=pl.when(pl.col("split") == "dev")
-        .then(pl.lit("dropped: dev is for calibration"))
-        .otherwise(pl.lit("undecided")),
-        lineage=pl.lit(recogniser.lineage.hash),
-    )
+    repaired = undecided(repaired, recogniser.lineage.hash)
     frame = pl.concat([LABEL_TABLE.conform(part) for part in (repaired, gold_rows(utterances))])
     frame, report = judge(
         frame, utterances.lazy(), stage.section("select", SelectParams), params.keep,

@@ -13,7 +13,7 @@ from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import read_lineage
 from ilt.asr.recogniser import load_recogniser
 from ilt.corpus.table import UTTERANCE_TABLE
-from ilt.labels.labelling import gold_rows, label_rows
+from ilt.labels.labelling import gold_rows, label_rows, undecided
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import LabelParams, ModelParams
 from ilt.stages._stage import Stage, run_stage
@@ -29,14 +29,7 @@ def body(stage: Stage) -> None:
         recogniser, utterances, LABEL_TABLE.read(before), store, stage.section("label", LabelParams), model,
         stage.seed, stage.work(start, before, paths.UTTERANCES),
     )  # fmt: skip
-    rows = rows.with_columns(
-        source=pl.lit("pseudo"),
-        selected=pl.lit(False),
-        reason=pl.when(pl.col("split") == "dev")
-        .then(pl.lit("dropped: dev is for calibration"))
-        .otherwise(pl.lit("undecided")),
-        lineage=pl.lit(recogniser.lineage.hash),
-    )
+    rows = undecided(rows.with_columns(source=pl.lit("pseudo")), recogniser.lineage.hash)
     frame = pl.concat([LABEL_TABLE.conform(part) for part in (rows, gold_rows(utterances))])
     frame = frame.with_columns(iteration=pl.lit(stage.iteration), stage=pl.lit(stage.name))
     LABEL_TABLE.write(frame, paths.labels(stage.iteration, "pseudo"))
