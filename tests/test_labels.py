@@ -246,9 +246,9 @@ def test_peoples_word_wins_over_any_model():
             ("dev", "nine", "corrected", "ann"),
             ("elsewhere", "one", "corrected", "ann"),
         ],
-        schema=CORRECTIONS_TABLE.schema,
+        schema=["id", "text", "verdict", "reviewer"],
         orient="row",
-    )
+    ).pipe(CORRECTIONS_TABLE.conform)
     after = apply_corrections(frame, people)
     rows = {row["id"]: row for row in after.iter_rows(named=True)}
     assert after["id"].to_list() == frame["id"].to_list()

@@ -10,6 +10,7 @@ import typer
 
 from ilt import paths
 from ilt.errors import IltError
+from ilt.review.cli import app as review_app
 
 __all__ = ["app"]
 
@@ -19,6 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Iterative LoRA Training for speech recognition.",
 )
+
+
+app.add_typer(review_app, name="review")
 
 
 @app.callback()

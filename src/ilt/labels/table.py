@@ -72,9 +72,18 @@ CORRECTIONS_TABLE = Table(
     "corrections",
     {
         "id": pl.String(),
+        "language": pl.String(),
         "text": pl.String(),
+        "text_before": pl.String(),
         "verdict": pl.String(),
         "reviewer": pl.String(),
+        "review": pl.String(),
     },
 )
-"""What people decided. verdict: accepted, corrected (text holds) or unusable (never trained on)."""
+"""What people decided, one row an utterance; `ilt review import` writes it, no stage does.
+
+text:        what is said; null where it is unusable.
+text_before: the label that the person was shown.
+verdict:     accepted (the label is right), corrected (text holds) or unusable (never trained on).
+reviewer:    who decided; review: in which export, a file in data/reviews.
+"""

@@ -1,0 +1,132 @@
+"""Walk through README's tour in a fresh clone; what was typed and what came out goes to docs/tour.md.
+
+python benchmarks/tour.py [--folder FOLDER]   where to clone to; it is kept, so that a second run is quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from machine import machine
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGET = ROOT / "docs" / "tour.md"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command. head, tail: how many lines of its output are shown; status: the exit status to expect."""
+
+    says: str
+    command: str
+    head: int = 0
+    tail: int = 30
+    status: int = 0
+
+
+STEPS = (
+    Step("Run everything: three iterations on the demo corpus.", "make repro", tail=26),
+    Step(
+        "Keep what it wrote: the lock file and the metrics are in git, tables and adapters in DVC's cache.",
+        "git add -A && git commit --quiet --message 'three iterations' && dvc repro | tail -3",
+    ),
+    Step(
+        "What did the third iteration change in the labels? Most moved first; did they become truer?",
+        "ilt diff it2 it3 --limit 4",
+        tail=40,
+        status=1,
+    ),
+    Step(
+        "Why was an utterance used? Its whole history (this one is the most moved).",
+        "ilt explain $(ilt diff it1 it3 --only reworded --format json --limit 1 | "
+        "python -c 'import json, sys; print(json.load(sys.stdin)[\"rows\"][0][\"id\"])')",
+        tail=60,
+    ),
+    Step(
+        "A variant: keep fewer labels in the third iteration. Only what depends on it runs again.",
+        "dvc exp run --name strict --set-param iterations.it3.select.keep=0.5",
+        tail=12,
+    ),
+    Step("Both beside one another.", "dvc exp show --only-changed --no-pager"),
+    Step(
+        "The labels of the experiment against those of the commit; neither needs a checkout.",
+        "ilt diff it3 --rev HEAD --rev strict --limit 3",
+        tail=40,
+        status=1,
+    ),
+    Step("The metrics of both.", "dvc metrics diff HEAD strict"),
+    Step("Keep the better one; here it is the commit.", "git checkout --quiet . && dvc checkout --quiet"),
+    Step(
+        "Spend a person's half hour where it helps most.",
+        "ilt review export --iteration it3 --budget 20 --strategy improve --format html --output review.html",
+    ),
+)  # fmt: skip
+
+
+def _clean(text: str) -> list[str]:
+    """Lines as a terminal leaves them: what a carriage return overwrote is gone, and so are colours."""
+    bare = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+    lines = [line.rsplit("\r", 1)[-1].rstrip() for line in bare.splitlines()]
+    return [line for line in lines if line]
+
+
+def _shown(step: Step, lines: list[str]) -> list[str]:
+    if len(lines) <= step.head + step.tail:
+        return lines
+    left_out = len(lines) - step.head - step.tail
+    return [*lines[: step.head], f"[... {left_out} lines ...]", *lines[-step.tail :]]
+
+
+def walk(folder: Path) -> str:
+    """Run the steps in a clone; raises CalledProcessError where one does not end as it should."""
+    if not (folder / ".git").is_dir():
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    environment = os.environ | {
+        "PATH": f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}",
+        "COLUMNS": "130",
+        "GIT_AUTHOR_NAME": "you", "GIT_AUTHOR_EMAIL": "you@example.org",
+        "GIT_COMMITTER_NAME": "you", "GIT_COMMITTER_EMAIL": "you@example.org",
+    }  # fmt: skip
+    here = machine()
+    parts = [
+        "# A tour",
+        "",
+        "Commands and their output, written by `python benchmarks/tour.py` in a fresh clone "
+        f"({here['processor']}, {here['cores']} cores).",
+    ]
+    for step in STEPS:
+        print(f"$ {step.command}", flush=True)
+        done = subprocess.run(
+            step.command, shell=True, cwd=folder, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        lines = _clean(done.stdout.replace(str(folder), "."))
+        print("\n".join(lines[-20:]), flush=True)
+        if done.returncode != step.status:
+            raise subprocess.CalledProcessError(done.returncode, step.command)
+        parts += ["", step.says, "", "```", f"$ {step.command}", *_shown(step, lines), "```"]
+    return "\n".join(parts) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    if options.folder:
+        text = walk(options.folder.resolve())
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            text = walk(Path(folder) / "ilt")
+    TARGET.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
