@@ -8,6 +8,7 @@ import pytest
 
 from ilt.errors import IltError
 from ilt.labels.calibration import calibrate
+from ilt.labels.correction import WEIGHTS, choose_weights, repair
 from ilt.labels.evidence import agreement, deloop, flags_of
 from ilt.labels.selection import apply_corrections, decide, evidence_flags
 from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
@@ -378,3 +379,33 @@ def test_a_table_of_another_schema_is_refused_on_reading(tmp_path):
 def test_a_missing_table_is_an_error(tmp_path):
     with pytest.raises(IltError, match="is missing"):
         LABEL_TABLE.read(tmp_path / "no.parquet")
+
+
+def test_dev_decides_how_much_the_label_before_counts():
+    """The model repeats its mistake; the label before and both perturbed decodes know better, or do not."""
+
+    def tables(right, wrong):
+        rows = {"id": ["a"], "language": ["en"], "text": [wrong], "perturbed_text": [right]}
+        decoded = pl.DataFrame(rows)
+        return decoded, decoded.with_columns(previous_text=pl.lit(right))
+
+    truth = pl.DataFrame({"id": ["a"], "reference": ["two six"]})
+    decoded, before = tables("two six", "two two")
+    weights, tried = choose_weights(decoded, before, truth, "basic")
+    assert weights["label_previous"] == 1.0
+    assert tried == {"0.4": 0.5, "0.0": 0.5, "1.0": 0.0, "1.5": 0.0}
+    assert repair(decoded, before, weights)["text"].to_list() == ["two six"]
+    assert repair(decoded, before, WEIGHTS)["text"].to_list() == ["two two"]
+    weights, _ = choose_weights(*tables("two two", "two six"), truth, "basic")
+    assert weights == WEIGHTS
+
+
+def test_without_a_vote_only_loops_are_cut():
+    decoded = pl.DataFrame({"id": ["a"], "language": ["en"], "text": ["two " * 9], "perturbed_text": ["six"]})
+    before = decoded.with_columns(text=pl.lit("six"), previous_text=pl.lit("six"))
+    repaired = repair(decoded, before, None)
+    assert repaired.select("text", "source", "action").row(0) == (
+        "two",
+        "corrected",
+        "label corrected (loop cut)",
+    )

@@ -5,13 +5,18 @@ from __future__ import annotations
 import polars as pl
 
 from ilt.evaluation.normalise import CER_LANGUAGES
+from ilt.evaluation.scoring import frame_errors, rate
 from ilt.labels.evidence import deloop
 from ilt.labels.voting import vote
 
-__all__ = ["WEIGHTS", "repair"]
+__all__ = ["PREVIOUS_WEIGHTS", "WEIGHTS", "choose_weights", "repair"]
 
 WEIGHTS = {"text": 1.5, "perturbed_text": 1.0, "label": 1.0, "label_perturbed": 0.6, "label_previous": 0.4}
 """How much each decode counts in the vote: the newest model most, the same model on perturbed speech less."""
+
+PREVIOUS_WEIGHTS = (0.4, 0.0, 1.0, 1.5)
+"""What `label_previous` may count: nothing to much. In the first iteration it is what the base heard, later
+the label that the iteration before voted for, which is often better than a single decode; dev decides."""
 
 
 def _units(text: str, language: str) -> list[str]:
@@ -22,15 +27,15 @@ def _joined(units: list[str], language: str) -> str:
     return "".join(units) if language in CER_LANGUAGES else " ".join(units)
 
 
-def _repaired(row: dict[str, str | None], voting: bool) -> tuple[str, str]:
+def _repaired(row: dict[str, str | None], weights: dict[str, float] | None) -> tuple[str, str]:
     """The text of one row, and what was done."""
     language, text = str(row["language"]), row["text"] or ""
     done = []
-    if voting:
+    if weights is not None:
         cast = [
             (_units(value, language), weight)
-            for name, weight in WEIGHTS.items()
-            if (value := row[name]) is not None
+            for name, weight in weights.items()
+            if weight and (value := row[name]) is not None
         ]
         voted = _joined(vote(cast), language)
         if voted != text:
@@ -44,17 +49,45 @@ def _repaired(row: dict[str, str | None], voting: bool) -> tuple[str, str]:
     return cut, f"label corrected ({', '.join(done) or 'by the new model'})"
 
 
-def repair(decoded: pl.DataFrame, labels: pl.DataFrame, voting: bool) -> pl.DataFrame:
-    """Repair `decoded` rows (from the feedback model) with what `labels` (the table before) say.
-
-    Returns `decoded` with the repaired `text`, `source`, and a column `action`.
-    """
+def _decodes(decoded: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    """`decoded` with the decodes that the table before has of each row."""
     before = labels.select(
         "id", label="text", label_perturbed="perturbed_text", label_previous="previous_text"
     )
-    joined = decoded.join(before, on="id", how="left", maintain_order="left")
-    names = ["language", *WEIGHTS]
-    results = [_repaired(row, voting) for row in joined.select(names).iter_rows(named=True)]
+    return decoded.join(before, on="id", how="left", maintain_order="left")
+
+
+def _repairs(joined: pl.DataFrame, weights: dict[str, float] | None) -> list[tuple[str, str]]:
+    rows = joined.select("language", *WEIGHTS).iter_rows(named=True)
+    return [_repaired(row, weights) for row in rows]
+
+
+def choose_weights(
+    decoded: pl.DataFrame, labels: pl.DataFrame, truth: pl.DataFrame, normaliser: str
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The weights whose vote is least wrong where the truth is known.
+
+    truth: `id` and `reference` of dev rows. Returns the weights, and the error rate on dev for each weight of
+    `label_previous` that was tried. Ties go to the first of `PREVIOUS_WEIGHTS`.
+    """
+    known = _decodes(decoded, labels).join(truth, on="id", maintain_order="left")
+    found: dict[str, float] = {}
+    for previous in PREVIOUS_WEIGHTS:
+        weights = WEIGHTS | {"label_previous": previous}
+        texts = pl.Series("voted", [text for text, _ in _repairs(known, weights)], pl.String)
+        errors, units = frame_errors(known.with_columns(texts), "reference", "voted", normaliser)
+        found[str(previous)] = round(rate(errors, units), 6)
+    best = min(found, key=lambda name: found[name])
+    return WEIGHTS | {"label_previous": float(best)}, found
+
+
+def repair(decoded: pl.DataFrame, labels: pl.DataFrame, weights: dict[str, float] | None) -> pl.DataFrame:
+    """Repair `decoded` rows (from the feedback model) with what `labels` (the table before) say.
+
+    weights: how much each decode counts, as `WEIGHTS`; None: no vote. Returns `decoded` with the repaired
+    `text`, `source`, and a column `action`.
+    """
+    results = _repairs(_decodes(decoded, labels), weights)
     repaired = decoded.with_columns(
         pl.Series("text", [text for text, _ in results], pl.String),
         pl.Series("action", [action for _, action in results], pl.String),

@@ -14,7 +14,7 @@ from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import read_lineage
 from ilt.asr.recogniser import load_recogniser
 from ilt.corpus.table import UTTERANCE_TABLE
-from ilt.labels.correction import repair
+from ilt.labels.correction import choose_weights, repair
 from ilt.labels.judging import judge
 from ilt.labels.labelling import gold_rows, label_rows, undecided, with_text_evidence
 from ilt.labels.table import LABEL_TABLE
@@ -32,7 +32,12 @@ def body(stage: Stage) -> None:
         recogniser, utterances, labels, store, stage.section("label", LabelParams), model,
         stage.seed, stage.work(start, before, paths.UTTERANCES),
     )  # fmt: skip
-    repaired = with_text_evidence(repair(decoded, labels, params.vote))
+    weights: dict[str, float] | None = None
+    tried: dict[str, float] = {}
+    if params.vote:
+        truth = utterances.filter(pl.col("split") == "dev").select("id", reference="text")
+        weights, tried = choose_weights(decoded, labels, truth, stage.values["normaliser"])
+    repaired = with_text_evidence(repair(decoded, labels, weights))
     actions = repaired.select("id", "action")
     repaired = undecided(repaired, recogniser.lineage.hash)
     frame = pl.concat([LABEL_TABLE.conform(part) for part in (repaired, gold_rows(utterances))])
@@ -48,6 +53,7 @@ def body(stage: Stage) -> None:
     )
     LABEL_TABLE.write(frame, paths.labels(stage.iteration, "fixed"))
     pool = frame.filter(pl.col("split") == "pool")
+    report["vote"] = {"weights": weights, "dev_error_by_previous_weight": tried}
     report["sources"] = dict(sorted(pool.group_by("source").len().iter_rows()))
     paths.write_json(paths.metrics(stage.iteration, "correct"), report)
     print(f"  kept {report['selected']} of {report['pool']}; {report['sources']}")
