@@ -53,6 +53,19 @@ def test_greedy_decoding_is_that_of_transformers(model, batch, heard):
         assert ours.text == " ".join(theirs.split())
 
 
+def test_decoding_stops_where_nobody_can_speak_as_fast(model, batch, heard, monkeypatch):
+    slow = model.params.model_copy(update={"max_chars_per_second": 1.0})
+    monkeypatch.setattr(model, "params", slow)
+    for one, whole, feature in zip(model.transcribe(*batch), heard, batch[0], strict=True):
+        limit = 4 + feature.shape[1] / 50
+        if len(whole.text) <= limit:
+            assert (one.text, one.finished) == (whole.text, True)
+        else:
+            assert whole.text.startswith(one.text)
+            assert len(one.text) <= limit
+            assert whole.finished and not one.finished
+
+
 def test_the_base_understands_something(heard, spoken_table):
     right = sum(one.text == said for one, said in zip(heard, spoken_table["text"], strict=True))
     assert right >= 2

@@ -49,6 +49,8 @@ class ModelParams(_Section):
     """The pretrained model. `id` is a local folder or a hub id (then `revision` is a commit or tag).
 
     files: what DVC watches for changes: the folder, or anything tracked for a hub id.
+    max_chars_per_second: where decoding stops at the latest; hardly anybody speaks so fast, but a model that
+    has lost the thread goes on until its context is full. None: only the context ends it.
     """
 
     id: str
@@ -58,6 +60,7 @@ class ModelParams(_Section):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
     decode_batch: Count = 64
+    max_chars_per_second: Annotated[float, Field(gt=0)] | None = 32.0
     feature_cache_mb: Annotated[int, Field(ge=0)] = 4096
 
 

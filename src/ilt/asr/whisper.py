@@ -13,6 +13,7 @@ from transformers import (
     WhisperTokenizer,
 )
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils.logging import disable_progress_bar
 
@@ -27,6 +28,10 @@ __all__ = ["WhisperRecogniser"]
 
 MARGIN = 4
 """Mel frames of silence behind the longest utterance of a batch with `audio_context: batch`."""
+
+
+LEAST_CHARACTERS = 4
+"""Characters that even the shortest utterance may have, over what its length allows."""
 
 
 def _device(name: str) -> torch.device:
@@ -74,6 +79,14 @@ class WhisperRecogniser:
         first = set(settings.begin_suppress_tokens or ()) | {self.end}
         # An empty transcript is a possible answer, so the end token stays allowed at the beginning.
         self._banned_first = torch.tensor(sorted(first - {self.end}), device=self.device)
+
+        # Letters that each token begins: bytes that do not continue one. A letter may be several tokens.
+        to_byte = {letter: byte for byte, letter in bytes_to_unicode().items()}
+        begins = torch.zeros(model.config.vocab_size)
+        for token, index in self.tokenizer.get_vocab().items():
+            if index not in self.tokenizer.all_special_ids and index < len(begins):
+                begins[index] = sum(to_byte.get(letter, 0) & 0xC0 != 0x80 for letter in token)
+        self._characters = begins.to(self.device)
 
     def _optional_id(self, *names: str) -> int | None:
         vocabulary = self.tokenizer.get_vocab()
@@ -125,7 +138,7 @@ class WhisperRecogniser:
             states = self.model.model.encoder(padded).last_hidden_state
         means = self._mean_states(states, features).cpu().numpy() if embed else None
         if beams == 1:
-            hypotheses = self._greedy(states, prefixes)
+            hypotheses = self._greedy(states, prefixes, self._limits(features))
         else:
             texts = self._beam_search(padded, languages, beams)
             hypotheses = self._evidence(states, prefixes, texts)
@@ -154,7 +167,14 @@ class WhisperRecogniser:
             logits[:, self._banned_first] = -torch.inf
         return logits
 
-    def _greedy(self, states: torch.Tensor, prefixes: torch.Tensor) -> list[Hypothesis]:
+    def _limits(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        """How many characters each utterance may have, by its length: (batch,)."""
+        pace = self.params.max_chars_per_second or torch.inf
+        second = self.extractor.sampling_rate / self.extractor.hop_length
+        limits = [LEAST_CHARACTERS + pace * feature.shape[1] / second for feature in features]
+        return torch.tensor(limits, device=self.device)
+
+    def _greedy(self, states: torch.Tensor, prefixes: torch.Tensor, limits: torch.Tensor) -> list[Hypothesis]:
         count = len(prefixes)
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         tokens: list[torch.Tensor] = []
@@ -163,6 +183,7 @@ class WhisperRecogniser:
         entropy = torch.zeros(count, device=self.device)
         length = torch.zeros(count, device=self.device)
         done = torch.zeros(count, dtype=torch.bool, device=self.device)
+        ended, written = done.clone(), torch.zeros(count, device=self.device)
         inputs, opening = prefixes, None
         for step in range(self.max_tokens + 1):
             output = self.model(
@@ -179,7 +200,10 @@ class WhisperRecogniser:
             entropy += spread * active
             length += active
             least = torch.where(done, least, torch.minimum(least, best))
-            chosen = chosen.masked_fill(done, self.end)
+            written += self._characters[chosen] * ~done
+            cut = ~done & (written > limits)
+            chosen = chosen.masked_fill(done | cut, self.end)
+            ended |= ~cut & ~done & (chosen == self.end)
             done |= chosen == self.end
             tokens.append(chosen)
             if bool(done.all()):
@@ -187,7 +211,7 @@ class WhisperRecogniser:
             inputs = chosen[:, None]
         texts = self._decode(torch.stack(tokens, 1))
         assert opening is not None
-        values = [(total / length).tolist(), least.tolist(), (entropy / length).tolist(), done.tolist()]
+        values = [(total / length).tolist(), least.tolist(), (entropy / length).tolist(), ended.tolist()]
         return [
             self._hypothesis(text, average, low, mean, opening[row], finished)
             for row, (text, average, low, mean, finished) in enumerate(zip(texts, *values, strict=True))
