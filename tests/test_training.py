@@ -13,6 +13,7 @@ from ilt.asr.features import FeatureStore
 from ilt.errors import IltError
 from ilt.params import LoraParams, SpecAugmentParams, TrainParams
 from ilt.training.batches import Example, plan_batches
+from ilt.training.channel import compress, expand
 from ilt.training.specaugment import spec_augment
 from ilt.training.trainer import learning_rate_at, total_steps, train_adapter
 
@@ -108,6 +109,24 @@ def test_masking_leaves_its_input_as_it_is():
 
 def test_masking_does_with_very_short_audio():
     assert spec_augment(torch.randn(80, 2), MASKS, np.random.default_rng(1)).shape == (80, 2)
+
+
+def test_a_random_channel_changes_the_sound_and_not_its_length():
+    torch.manual_seed(3)
+    features = compress(torch.randn(80, 100) * 0.5)
+    background = compress(torch.randn(80, 40) * 0.5)
+    hard = MASKS.model_copy(
+        update={"channel": 1.0, "time_masks": 0, "frequency_masks": 0, "speed": 0.0, "formants": 0.0}
+    )
+
+    def heard(seed, params=hard, other=background):
+        return spec_augment(features, params, np.random.default_rng(seed), other)
+
+    assert heard(1).shape == features.shape
+    assert torch.equal(heard(1), heard(1)) and not torch.equal(heard(1), heard(2))
+    assert torch.isfinite(heard(1)).all()
+    assert torch.equal(heard(1, hard.model_copy(update={"channel": 0.0})), features)
+    assert torch.allclose(compress(expand(features)), features, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -138,7 +138,8 @@ class SpecAugmentParams(_Section):
 
     SpecAugment (Park et al. 2019, arXiv 1904.08779): masks per utterance and their greatest widths.
     speed, formants: greatest relative change of tempo, and of the vocal tract's length (VTLP, Jaitly and
-    Hinton 2013).
+    Hinton 2013). channel: strength of a random channel (room, noise, equaliser, line), 0 to 1, see
+    `ilt.training.channel`.
     """
 
     time_masks: Annotated[int, Field(ge=0)] = 2
@@ -147,6 +148,7 @@ class SpecAugmentParams(_Section):
     frequency_width: Annotated[int, Field(ge=1)] = 12
     speed: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     formants: Annotated[float, Field(ge=0, le=0.3)] = 0.08
+    channel: Share = 0.0
 
 
 class TrainParams(_Section):

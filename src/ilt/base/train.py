@@ -31,13 +31,14 @@ from transformers import (
 )
 
 from ilt.asr.context import audio_context
-from ilt.base.augment import augment, compress, mask, noise_like
+from ilt.base.augment import augment, mask, noise_like
 from ilt.base.speech import Example, training_examples
 from ilt.base.tokenizer import build_tokenizer
 from ilt.corpus.nonce import nonce_word
 from ilt.corpus.texts import LANGUAGES, PATTERNS, phrase
 from ilt.paths import WORK, replacing
 from ilt.training.adam import pack_adam, unpack_adam
+from ilt.training.channel import compress
 
 __all__ = ["BaseRecipe", "train_base"]
 

@@ -1,4 +1,4 @@
-"""Augmentation of features: other tempo, other vocal tract, masks (SpecAugment without its time warp)."""
+"""Augmentation of features: other tempo, vocal tract and channel, and masks (SpecAugment)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from ilt.params import SpecAugmentParams
+from ilt.training.channel import compress, expand, random_channel
 
 __all__ = ["spec_augment", "warp"]
 
@@ -23,14 +24,24 @@ def warp(features: torch.Tensor, speed: float, formants: float) -> torch.Tensor:
     return warped[0, 0]
 
 
-def spec_augment(features: torch.Tensor, params: SpecAugmentParams, rng: np.random.Generator) -> torch.Tensor:
-    """A warped and masked copy of features (mel bins, frames); masks have the mean of the utterance.
+def spec_augment(
+    features: torch.Tensor,
+    params: SpecAugmentParams,
+    rng: np.random.Generator,
+    background: torch.Tensor | None = None,
+    frame: float = 0.02,
+) -> torch.Tensor:
+    """A warped and masked copy of features (mel bins, frames), through a random channel if asked for.
 
-    A time mask is at most a fifth of the utterance.
+    Masks have the mean of the utterance; a time mask is at most a fifth of it. background: another utterance,
+    for the channel (without one there is none); frame: seconds between frames.
     """
     speed, formants = 1 + params.speed * rng.uniform(-1, 1), 1 + params.formants * rng.uniform(-1, 1)
     moved = params.speed > 0 or params.formants > 0
     masked = warp(features, speed, formants) if moved else features.clone()
+    if params.channel > 0 and background is not None:
+        log_mel = random_channel(expand(masked), expand(background), rng, params.channel, frame)
+        masked = compress(log_mel)
     fill = masked.mean()
     bins, frames = masked.shape
     for _ in range(params.frequency_masks):

@@ -150,6 +150,7 @@ def train_adapter(
     trained = [(name, p) for name, p in peft_model.named_parameters() if p.requires_grad]
     names, parameters = [name for name, _ in trained], [p for _, p in trained]
     optimiser = torch.optim.AdamW(parameters, lr=0.0, weight_decay=params.weight_decay)
+    frame = recogniser.extractor.hop_length / recogniser.extractor.sampling_rate
     checkpoint = _Checkpoint(work)
     done, history, running = checkpoint.load(names, optimiser)
     marks = {round(steps * (n + 1) / params.evaluations) for n in range(params.evaluations)}
@@ -169,7 +170,11 @@ def train_adapter(
             first = (step - 1) * params.gradient_accumulation
             loss_value = 0.0
             for batch in plan[first : first + params.gradient_accumulation]:
-                features = [spec_augment(store[e.id], params.spec_augment, rng) for e in batch]
+                heard = [store[e.id] for e in batch]
+                features = [
+                    spec_augment(one, params.spec_augment, rng, heard[number - 1], frame)
+                    for number, one in enumerate(heard)
+                ]
                 loss = recogniser.loss(
                     features, [e.language for e in batch], [e.text for e in batch], params.label_smoothing
                 )
