@@ -53,7 +53,10 @@ STEPS = (
         "dvc exp run --name strict --set-param iterations.it3.select.keep=0.5",
         tail=12,
     ),
-    Step("Both beside one another.", "dvc exp show --only-changed --no-pager"),
+    Step(
+        "Both beside one another: only what differs, without the hashes of files.",
+        "dvc exp show --only-changed --drop '^(data|src)/|Created' --md",
+    ),
     Step(
         "The labels of the experiment against those of the commit; neither needs a checkout.",
         "ilt diff it3 --rev HEAD --rev strict --limit 3",

@@ -153,6 +153,41 @@ def test_the_summary_table_shows_every_iteration(finished):
     assert all(name in shown for name in ("base", "it1", "it2", "retention", "ko"))
 
 
+def test_dvc_shows_few_metrics_and_draws_every_plot(copied):
+    metrics = json.loads(run(copied, "dvc", "metrics", "show", "--json"))[""]["data"]
+    assert set(metrics) == {"data/metrics/metrics.json"}
+    run(copied, "dvc", "plots", "show", "--out", "plots")
+    page = (copied / "plots" / "index.html").read_text(encoding="utf-8")
+    for title in (
+        "Error rates",
+        "How wrong labels",
+        "Pool rows left",
+        "Calibration on dev",
+        "What changed in the labels",
+    ):
+        assert title in page
+    funnel = pl.read_csv(copied / "data/metrics/funnel.csv")
+    for name in ("it1", "it2"):
+        rows = dict(funnel.filter(iteration=name).select("step", "rows").iter_rows())
+        assert rows[f"{name} heard"] == 24 >= rows[f"{name} without flags"] >= rows[f"{name} selected"] > 0
+    assert pl.read_csv(copied / "data/metrics/churn.csv")["iteration"].to_list() == ["it1", "it2"]
+
+
+def test_diff_and_explain_read_what_the_pipeline_wrote(finished):
+    assert "no difference" in run(finished, "ilt", "diff", "it2", "--rev", "HEAD")
+    assert "no difference" in run(
+        finished, "ilt", "diff", "it1", "it2", "--fail-over", "missing>0", "--only", "missing"
+    )
+    key = LABEL_TABLE.read(finished / "data/labels/it2/fixed.parquet").filter(split="pool")["id"][0]
+    shown = run(finished, "ilt", "explain", key)
+    steps = [
+        "base correct",
+        *(f"{it} {stage}" for it in ("it1", "it2") for stage in ("label", "select", "correct")),
+    ]
+    assert [shown.index(step) for step in steps] == sorted(shown.index(step) for step in steps)
+    assert "data/base + it1.focus + it1.feedback" in shown
+
+
 def test_each_stage_builds_on_the_one_before(finished):
     def adapters(name):
         lineage = json.loads((finished / f"data/lineage/{name}.json").read_text(encoding="utf-8"))
