@@ -1,11 +1,12 @@
 """Walk through README's tour in a fresh clone; what was typed and what came out goes to docs/tour.md.
 
-python benchmarks/tour.py [--folder FOLDER]   where to clone to; it is kept, so that a second run is quick
+python benchmarks/tour.py [--folder FOLDER]   where to clone to; it is kept, and a second run goes on there
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -59,7 +60,7 @@ STEPS = (
     ),
     Step(
         "The labels of the experiment against those of the commit; neither needs a checkout.",
-        "ilt diff it3 --rev HEAD --rev strict --limit 3",
+        "ilt diff it3:selected --rev HEAD --rev strict --limit 3",
         tail=40,
         status=1,
     ),
@@ -103,7 +104,12 @@ def walk(folder: Path) -> str:
         "Commands and their output, written by `python benchmarks/tour.py` in a fresh clone "
         f"({here['processor']}, {here['cores']} cores).",
     ]
+    record = folder / ".ilt" / "tour.json"
+    finished = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     for step in STEPS:
+        if step.command in finished:
+            parts += ["", step.says, "", "```", f"$ {step.command}", *finished[step.command], "```"]
+            continue
         print(f"$ {step.command}", flush=True)
         done = subprocess.run(
             step.command, shell=True, executable="/bin/bash", cwd=folder, env=environment, text=True,
@@ -113,7 +119,10 @@ def walk(folder: Path) -> str:
         print("\n".join(lines[-20:]), flush=True)
         if done.returncode != step.status:
             raise subprocess.CalledProcessError(done.returncode, step.command)
-        parts += ["", step.says, "", "```", f"$ {step.command}", *_shown(step, lines), "```"]
+        finished[step.command] = _shown(step, lines)
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(json.dumps(finished, ensure_ascii=False, indent=1), encoding="utf-8")
+        parts += ["", step.says, "", "```", f"$ {step.command}", *finished[step.command], "```"]
     return "\n".join(parts) + "\n"
 
 
