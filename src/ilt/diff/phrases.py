@@ -88,6 +88,8 @@ def truth_lines(report: DiffReport) -> list[str]:
     if not report.truth:
         return ["No references here, so nobody can say whether labels became truer."]
     truth = report.truth[0]
+    if not report.total.reworded:
+        return ["No row was re-worded."]
     if truth.gain is None:
         return ["No re-worded row has a reference."]
     gain = truth.gain
