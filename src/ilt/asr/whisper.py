@@ -83,8 +83,9 @@ class WhisperRecogniser:
         # Letters that each token begins: bytes that do not continue one. A letter may be several tokens.
         to_byte = {letter: byte for byte, letter in bytes_to_unicode().items()}
         begins = torch.zeros(model.config.vocab_size)
+        special = set(self.tokenizer.all_special_ids)  # the tokenizer makes this list anew each time
         for token, index in self.tokenizer.get_vocab().items():
-            if index not in self.tokenizer.all_special_ids and index < len(begins):
+            if index not in special and index < len(begins):
                 begins[index] = sum(to_byte.get(letter, 0) & 0xC0 != 0x80 for letter in token)
         self._characters = begins.to(self.device)
 
