@@ -10,6 +10,7 @@ import typer
 
 from ilt import paths
 from ilt.errors import IltError
+from ilt.figures import percent
 from ilt.review.cli import app as review_app
 
 __all__ = ["app"]
@@ -28,10 +29,6 @@ app.add_typer(review_app, name="review")
 @app.callback()
 def _main() -> None:
     """Iterative LoRA Training for speech recognition. The pipeline itself is run with `dvc repro`."""
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
 
 
 def _interval(gain: dict[str, float]) -> str:
@@ -71,16 +68,16 @@ def summary(
         labels = entry["labels"]
         table.add_row(
             name,
-            _percent(entry["test"]["micro"]),
-            _percent(entry["test"]["macro"]),
-            _percent(entry["dev"]["micro"]),
-            _percent(entry["retention"]["micro"]),
+            percent(entry["test"]["micro"]),
+            percent(entry["test"]["macro"]),
+            percent(entry["dev"]["micro"]),
+            percent(entry["retention"]["micro"]),
             "" if name == "base" else _interval(entry["gain_over_previous"]),
-            _percent(entry["train_dev_gap"]),
-            _percent(labels.get("pool_error")),
-            _percent(labels.get("selected_error")),
-            _percent(labels.get("selected_share")),
-            _percent(labels.get("corrected_error")),
+            percent(entry["train_dev_gap"]),
+            percent(labels.get("pool_error")),
+            percent(labels.get("selected_error")),
+            percent(labels.get("selected_share")),
+            percent(labels.get("corrected_error")),
         )
     console = Console(width=None if sys.stdout.isatty() else 130)
     console.print(table)
@@ -98,7 +95,7 @@ def _by_language(found: dict[str, Any]) -> Any:
     for code in codes:
         table.add_column(code, justify="right")
     for name, entry in found.items():
-        table.add_row(name, *(_percent(entry["test"]["by_language"][code]) for code in codes))
+        table.add_row(name, *(percent(entry["test"]["by_language"][code]) for code in codes))
     return table
 
 

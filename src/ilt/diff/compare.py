@@ -51,14 +51,12 @@ class Comparison:
     counts:  a row a language: rows_before, rows_after, one column a kind, taken_in, left_out, changed, union,
              edits and units of the re-worded, sums of expected error of selected rows.
     rows:    changed rows, most moved first; as many as were asked for.
-    changed: how many changed rows there are.
     truth:   re-worded rows that have a reference.
     chosen:  errors of selected rows that have a reference, before and after, by language.
     """
 
     counts: pl.DataFrame
     rows: pl.DataFrame
-    changed: int
     truth: Truth
     chosen: pl.DataFrame
 
@@ -299,7 +297,7 @@ def compare(
     counts: list[pl.DataFrame] = []
     chosen: list[pl.DataFrame] = []
     rows: list[pl.DataFrame] = []
-    truth, changed = Truth(), 0
+    truth = Truth()
     ranges = _ranges(before, after)
     with progress("compare", len(ranges)) if len(ranges) > 1 else nullcontext(str) as advance:
         for low, high in ranges:
@@ -315,7 +313,6 @@ def compare(
                 scored, kept = _score(found, references, normaliser, truth)
                 chosen.append(kept)
                 part = part.join(scored, on="id", how="left", maintain_order="left")
-            changed += len(part)
             rows = [_most_moved([*rows, part], limit)]
             advance("")
-    return Comparison(_summed(counts), rows[0], changed, truth, _summed(chosen))
+    return Comparison(_summed(counts), rows[0], truth, _summed(chosen))

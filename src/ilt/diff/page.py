@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 from importlib import resources
 
-from ilt.diff.phrases import decision, headline, percent, remaining, spans_of, table_of, truth_lines
+from ilt.diff.phrases import decision, headline, remaining, spans_of, table_of, truth_lines
 from ilt.diff.report import DiffReport, Row
+from ilt.figures import percent
 from ilt.highlight import direction
 
 __all__ = ["to_html"]

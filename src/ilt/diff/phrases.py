@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ilt.diff.report import Counts, DiffReport, Row, Side, Truth
+from ilt.figures import percent
 from ilt.highlight import diff_spans
 
 __all__ = [
@@ -10,7 +11,6 @@ __all__ = [
     "arrow",
     "decision",
     "headline",
-    "percent",
     "remaining",
     "spans_of",
     "table_of",
@@ -32,10 +32,6 @@ HEADINGS = (
     "true error",
 )
 """Columns of the table by language. moved, churn and errors in percent; errors are those of selected rows."""
-
-
-def percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
 
 
 def arrow(before: object, after: object) -> str:

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import IO
 
-from ilt.diff.phrases import decision, headline, percent, remaining, spans_of, table_of, truth_lines
+from ilt.diff.phrases import decision, headline, remaining, spans_of, table_of, truth_lines
 from ilt.diff.report import DiffReport, Row
+from ilt.figures import percent
 from ilt.highlight import direction, isolate
 from ilt.marks import marked_text
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ilt import paths
+from ilt.figures import percent
 
 if TYPE_CHECKING:
     from ilt.review.estimate import Estimate
@@ -159,10 +160,6 @@ def import_(
     print(f"wrote {paths.CORRECTIONS}; `dvc repro` takes it up in select and correct")
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
-
-
 def _estimates(found: list[Estimate], title: str) -> Any:
     from rich.table import Table
 
@@ -178,10 +175,10 @@ def _estimates(found: list[Estimate], title: str) -> Any:
             entry.language or "all",
             str(entry.rows),
             f"{entry.answered} of {entry.sampled}",
-            _percent(rate.rate),
-            "" if rate.rate is None else f"{_percent(rate.low)} to {_percent(rate.high)}",
-            _percent(entry.expected),
-            _percent(entry.unusable),
+            percent(rate.rate),
+            "" if rate.rate is None else f"{percent(rate.low)} to {percent(rate.high)}",
+            percent(entry.expected),
+            percent(entry.unusable),
             f"+{rate.more}",
         )
     return table
