@@ -68,6 +68,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         clone = Path(temporary) / "clone"
         shutil.copytree(args.clone, clone, symlinks=True)
+        _run(clone, "git", "add", "-A")
+        author = ("-c", "user.name=reviewer", "-c", "user.email=reviewer@example.org")
+        _run(clone, "git", *author, "commit", "--quiet", "--allow-empty", "-m", "before the review")
         _run(
             clone, "ilt", "review", "export", "--iteration", args.iteration, "--budget", str(args.budget),
             "--strategy", args.strategy, "--format", "html", "--output", "review.html",
@@ -76,6 +79,7 @@ def main() -> None:
         print(_run(clone, "ilt", "review", "import", str(_answers(clone, review)), "--yes"))
         print(_run(clone, "ilt", "review", "import", "answers.json"))
         shown = _run(clone, "dvc", "repro")
+        print(_run(clone, "ilt", "review", "gain", "--rev", "HEAD"))
         ran = [line.split("'")[1] for line in shown.splitlines() if line.startswith("Running stage")]
         fixed = f"data/labels/{args.iteration}/fixed.parquet"
         labels = json.loads(

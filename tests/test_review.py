@@ -8,6 +8,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from typer.testing import CliRunner
 from ilt.corpus.audio import RATE, audio_hash, encode_flac
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.errors import IltError
-from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE
+from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
 from ilt.review.cli import app
 from ilt.review.formats.sheet import safe, unsafe
 from ilt.review.table import REVIEW_TABLE
@@ -571,3 +573,55 @@ def test_a_cancelled_annotation_is_no_answer():
     tasks = json.loads(path.read_text(encoding="utf-8"))
     tasks[0]["annotations"][0]["was_cancelled"] = True
     assert "12 not reviewed yet" in ilt("import", save(tasks, path))
+
+
+def _predictions(test_errors, path):
+    """Predictions of ten test utterances, of which so many are wrong."""
+    rows = [
+        {
+            "id": f"t{number}", "language": "en", "split": "test", "reference": "one two",
+            "hypothesis": "one nine" if number < test_errors else "one two",
+        }
+        for number in range(10)
+    ]  # fmt: skip
+    PREDICTION_TABLE.write(PREDICTION_TABLE.conform(pl.DataFrame(rows)), Path(path))
+
+
+def test_what_a_review_bought_is_told_by_the_minute(dataset, write_params):
+    def run(*command):
+        subprocess.run(command, check=True, capture_output=True, cwd=dataset)
+
+    predictions = dataset / "data/predictions/it1.parquet"
+    _predictions(6, predictions)
+    write_params(dataset, {"iterations": {"it1": {"prev": "base"}}})
+    run("git", "init", "-q")
+    run(sys.executable, "-m", "dvc", "init", "-q")
+    run("git", "add", "-A")
+    run("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "before")
+    with pytest.raises(IltError, match="no decision that was not in HEAD"):
+        ilt("gain")
+
+    export("html", "r.html")
+    saved, path = page_answers("r.html", [("corrected", "five five"), ("accepted", None)])
+    ilt("import", save(saved, path), "--yes")
+    with pytest.raises(IltError, match="run `dvc repro` first"):
+        ilt("gain")
+
+    fixed = dataset / "data/labels/it1/fixed.parquet"
+    said = pl.read_parquet(CORRECTIONS).select("id", said="text")
+    labels = (
+        LABEL_TABLE.read(fixed)
+        .join(said, on="id", how="left")
+        .with_columns(
+            text=pl.coalesce("said", "text"),
+            source=pl.when(pl.col("said").is_not_null()).then(pl.lit("human")).otherwise("source"),
+        )
+    )
+    LABEL_TABLE.write(LABEL_TABLE.conform(labels), fixed)
+    _predictions(2, predictions)
+    told = ilt("gain")
+    assert "2 rows decided since HEAD, 0.0 min of audio: 1 corrected, 0 unusable" in told
+    assert re.search(r"it1 +. +30\.0 . +10\.0 . +\+20\.0", told)
+    assert "+1500.00 points of it1 for a minute" in told  # 20 points for two times 0.4 s
+    with pytest.raises(IltError, match="--rev nowhere: "):
+        ilt("gain", "--rev", "nowhere")

@@ -10,7 +10,7 @@ import typer
 
 from ilt import paths
 from ilt.errors import IltError
-from ilt.figures import percent
+from ilt.figures import interval, percent
 from ilt.review.cli import app as review_app
 
 __all__ = ["app"]
@@ -29,10 +29,6 @@ app.add_typer(review_app, name="review")
 @app.callback()
 def _main() -> None:
     """Iterative LoRA Training for speech recognition. The pipeline itself is run with `dvc repro`."""
-
-
-def _interval(gain: dict[str, float]) -> str:
-    return f"{100 * gain['micro']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
 
 
 @app.command()
@@ -72,7 +68,7 @@ def summary(
             percent(entry["test"]["macro"]),
             percent(entry["dev"]["micro"]),
             percent(entry["retention"]["micro"]),
-            "" if name == "base" else _interval(entry["gain_over_previous"]),
+            "" if name == "base" else interval(entry["gain_over_previous"]),
             percent(entry["train_dev_gap"]),
             percent(labels.get("pool_error")),
             percent(labels.get("selected_error")),
@@ -82,7 +78,7 @@ def summary(
     console = Console(width=None if sys.stdout.isatty() else 130)
     console.print(table)
     last = list(found)[-1]
-    console.print(f"{last} over the base, on test: {_interval(found[last]['gain'])} points")
+    console.print(f"{last} over the base, on test: {interval(found[last]['gain'])} points")
     if languages:
         console.print(_by_language(found))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ _COLUMNS: dict[str, pl.DataType] = {
 }
 _CHUNK_ROWS = 400_000
 """Rows of the larger table that are joined at a time; ten million rows then need less than 2 GB."""
+_AT_ONCE = 2
+"""Ranges that are compared at the same time: polars leaves cores idle between its steps."""
 
 
 @dataclass
@@ -123,31 +126,43 @@ def _ranges(before: Path, after: Path) -> list[tuple[str | None, str | None]]:
     return list(itertools.pairwise(edges))
 
 
-def _marked_sorted(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """The frame, told to polars as sorted by id where it is, which lets it merge instead of hashing ids."""
-    ids = frame.select("id").collect(engine="streaming")["id"]
-    return frame.set_sorted("id") if ids.is_sorted() else frame
+def _strictly_increasing(ids: pl.Series) -> bool:
+    return bool((ids[1:] > ids[:-1]).all())
 
 
-def _joined(old: pl.LazyFrame, new: pl.LazyFrame) -> pl.LazyFrame:
-    """One row an id: X_before, X_after, and X, which is what holds now (or held, for missing rows)."""
-    here = pl.lit(True)
-    one = old.select("id", pl.exclude("id").name.suffix("_before"), here_before=here)
-    two = new.select("id", pl.exclude("id").name.suffix("_after"), here_after=here)
-    both = one.join(two, on="id", how="full", coalesce=True)
-    names = set(both.collect_schema())
-    now = [
+def _now(names: set[str]) -> list[pl.Expr]:
+    """X for each name: what holds now, or what held, for missing rows."""
+    return [
         pl.when("here_after").then(f"{name}_after").otherwise(f"{name}_before").alias(name)
-        for name in sorted({n.rpartition("_")[0] for n in names if n.endswith(("_before", "_after"))})
-        if name != "here" and {f"{name}_before", f"{name}_after"} <= names
+        for name in sorted(names)
     ]
+
+
+def _joined(old: pl.DataFrame, new: pl.DataFrame, names: set[str]) -> pl.LazyFrame:
+    """One row an id: X_before, X_after, the kinds of difference, and what `_now` says of `names`.
+
+    Tables of two iterations mostly have the same rows in the same order: then they are laid side by side, and
+    nothing is looked up. Else sorted ids are merged, and only unsorted ones hashed.
+    """
+    here = pl.lit(True)
+    increasing = {id(frame): _strictly_increasing(frame["id"]) for frame in (old, new)}
+    one = old.lazy().select("id", pl.exclude("id").name.suffix("_before"), here_before=here)
+    two = new.lazy().select("id", pl.exclude("id").name.suffix("_after"), here_after=here)
+    if increasing[id(old)] and len(old) == len(new) and bool((old["id"] == new["id"]).all()):
+        both = pl.concat([one, two.drop("id")], how="horizontal")
+    else:
+        one, two = (
+            lazy.set_sorted("id") if increasing[id(frame)] else lazy
+            for lazy, frame in ((one, old), (two, new))
+        )
+        both = one.join(two, on="id", how="full", coalesce=True)
     common = pl.col("here_before") & pl.col("here_after")
 
     def differs(name: str) -> pl.Expr:
         return (common & pl.col(f"{name}_before").ne_missing(pl.col(f"{name}_after"))).fill_null(False)
 
     return both.with_columns(
-        *now,
+        *_now(names),
         added=pl.col("here_before").is_null(),
         missing=pl.col("here_after").is_null(),
         reworded=differs("text"),
@@ -226,8 +241,8 @@ def _changed_rows(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _most_moved(frames: list[pl.DataFrame], limit: int) -> pl.DataFrame:
-    rows, by = pl.concat(frames), ["moved", "edits", "id"]
+def _most_moved(rows: pl.DataFrame, limit: int) -> pl.DataFrame:
+    by = ["moved", "edits", "id"]
     if limit:  # sorts what may be shown, and not all that changed
         rows = rows.top_k(limit, by=by, reverse=[False, False, True])
     return rows.sort(by, descending=[True, True, False])
@@ -251,16 +266,23 @@ def _condition(where: str, before: Path, after: Path) -> tuple[pl.Expr, set[str]
     return condition, needed - set(KINDS)
 
 
-def _collected(frame: pl.LazyFrame, paths: str, where: str | None) -> pl.DataFrame:
+def _without_repeats(frame: pl.DataFrame, paths: str) -> pl.DataFrame:
+    ids = frame["id"]
+    if not _strictly_increasing(ids) and ids.n_unique() < len(ids):
+        repeated = frame.filter(pl.col("id").is_duplicated())["id"].sort()
+        raise IltError(f"{paths}: the id {repeated[0]!r} is there more than once in one of them")
+    return frame
+
+
+def _compared(
+    old: pl.LazyFrame, new: pl.LazyFrame, names: set[str], keep: pl.Expr, paths: str, where: str | None
+) -> pl.DataFrame:
     try:
-        found = frame.collect(engine="streaming")
+        one, two = (_without_repeats(f.collect(engine="streaming"), paths) for f in (old, new))
+        return _joined(one, two, names).filter(keep).collect(engine="streaming")
     except pl.exceptions.PolarsError as error:
         what = f"--where {where!r}" if where else f"{paths} cannot be compared"
         raise IltError(f"{what}: {str(error).splitlines()[0]}") from error
-    if found["id"].n_unique() < len(found):  # far cheaper than looking for them at once
-        repeated = found.filter(pl.col("id").is_duplicated())["id"].sort()
-        raise IltError(f"{paths}: the id {repeated[0]!r} is there more than once in one of them")
-    return found
 
 
 def _summed(frames: list[pl.DataFrame]) -> pl.DataFrame:
@@ -294,25 +316,41 @@ def compare(
         condition, more = _condition(where, before, after)
         keep &= condition
     old, new = _columns(before, more), _columns(after, more)
-    counts: list[pl.DataFrame] = []
-    chosen: list[pl.DataFrame] = []
-    rows: list[pl.DataFrame] = []
-    truth = Truth()
+    names = (set(old.collect_schema()) & set(new.collect_schema())) - {"id"}
+    early = names & ({"language"} | more)  # the others only where they are shown
+    paths = f"{before} and {after}"
+
+    def part(ids: tuple[str | None, str | None]) -> Comparison:
+        low, high = ids
+        here = pl.lit(True) if low is None else pl.col("id") >= low
+        here &= pl.lit(True) if high is None else pl.col("id") < high
+        found = _compared(old.filter(here), new.filter(here), early, keep, paths, where)
+        changed = found.filter(pl.any_horizontal(kinds)).with_columns(_now(names - early))
+        rows = _changed_rows(changed)
+        moved = rows.group_by("language").agg(edits=pl.sum("edits"), units=pl.sum("units_before"))
+        counts = _counts(found.lazy(), kinds).collect()
+        counts = counts.join(moved, on="language", how="left", nulls_equal=True)
+        truth, chosen = Truth(), pl.DataFrame()
+        if references is not None:
+            scored, chosen = _score(found, references, normaliser, truth)
+            rows = rows.join(scored, on="id", how="left", maintain_order="left")
+        return Comparison(counts, _most_moved(rows, limit), truth, chosen)
+
     ranges = _ranges(before, after)
-    with progress("compare", len(ranges)) if len(ranges) > 1 else nullcontext(str) as advance:
-        for low, high in ranges:
-            here = pl.lit(True) if low is None else pl.col("id") >= low
-            here &= pl.lit(True) if high is None else pl.col("id") < high
-            joined = _joined(_marked_sorted(old.filter(here)), _marked_sorted(new.filter(here))).filter(keep)
-            found = _collected(joined, f"{before} and {after}", where)
-            part = _changed_rows(found.filter(pl.any_horizontal(kinds)))
-            moved = part.group_by("language").agg(edits=pl.sum("edits"), units=pl.sum("units_before"))
-            count = _counts(found.lazy(), kinds).collect()
-            counts.append(count.join(moved, on="language", how="left", nulls_equal=True))
-            if references is not None:
-                scored, kept = _score(found, references, normaliser, truth)
-                chosen.append(kept)
-                part = part.join(scored, on="id", how="left", maintain_order="left")
-            rows = [_most_moved([*rows, part], limit)]
+    parts: list[Comparison] = []
+    most = pl.DataFrame()
+    with (
+        progress("compare", len(ranges)) if len(ranges) > 1 else nullcontext(str) as advance,
+        ThreadPoolExecutor(_AT_ONCE) as pool,
+    ):
+        for one in pool.map(part, ranges):
+            most = _most_moved(pl.concat([most, one.rows]) if len(most) else one.rows, limit)
+            one.rows = one.rows.clear()
+            parts.append(one)
             advance("")
-    return Comparison(_summed(counts), rows[0], truth, _summed(chosen))
+    return Comparison(
+        _summed([one.counts for one in parts]),
+        most,
+        Truth(*([entry for one in parts for entry in getattr(one.truth, f.name)] for f in fields(Truth))),
+        _summed([one.chosen for one in parts if one.chosen.width]),
+    )

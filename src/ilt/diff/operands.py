@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import polars as pl
 
 from ilt import paths
 from ilt.errors import IltError
+from ilt.revisions import filesystem, read_columns
 
 __all__ = ["Operand", "opened", "read_references", "resolve"]
 
@@ -75,26 +75,11 @@ def _there() -> str:
     return f"there are {', '.join(found)}" if found else "there are none yet"
 
 
-def _filesystem(revision: str) -> Any:
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-
-    try:
-        filesystem = DVCFileSystem(rev=revision)
-        filesystem.ls("/")  # only now is the revision looked up
-        return filesystem
-    except DvcException as error:
-        raise IltError(
-            f"--rev {revision}: {error}; expected a commit, branch, tag or the name of an experiment "
-            "(`dvc exp show` lists them), inside a DVC repository"
-        ) from error
-
-
 def _fetched(operand: Operand, folder: Path, number: int) -> Path:
     """A local copy of a table of another revision; the workspace stays as it is."""
     target = folder / f"{number}.parquet"
     try:
-        _filesystem(str(operand.revision)).get_file(operand.path.as_posix(), str(target))
+        filesystem(str(operand.revision)).get_file(operand.path.as_posix(), str(target))
     except FileNotFoundError as error:
         raise IltError(
             f"{operand.path} is not in {operand.revision}, or its contents are neither in the cache nor in a "
@@ -121,16 +106,6 @@ def opened(one: Operand, other: Operand) -> Iterator[tuple[Path, Path]]:
         yield found[0], found[1]
 
 
-def _read(path: Path, revision: str | None, columns: list[str]) -> pl.DataFrame | None:
-    if revision is None:
-        return pl.read_parquet(path, columns=columns) if path.is_file() else None
-    try:
-        with _filesystem(revision).open(path.as_posix(), "rb") as file:
-            return pl.read_parquet(file, columns=columns)
-    except FileNotFoundError:
-        return None
-
-
 def read_references(operand: Operand, file: Path | None) -> pl.DataFrame | None:
     """`id` and `reference` of what was really said, or None where nothing is known.
 
@@ -144,8 +119,8 @@ def read_references(operand: Operand, file: Path | None) -> pl.DataFrame | None:
             raise IltError(f"--reference {file}: {error}; expected Parquet with id and text") from error
     if not operand.in_pipeline:
         return None
-    said = _read(paths.UTTERANCES, operand.revision, ["id", "split", "text"])
-    pool = _read(paths.POOL_REFERENCE, operand.revision, ["id", "text"])
+    said = read_columns(paths.UTTERANCES, operand.revision, ["id", "split", "text"])
+    pool = read_columns(paths.POOL_REFERENCE, operand.revision, ["id", "text"])
     parts = [] if said is None else [said.filter(pl.col("split") != "pool").select("id", reference="text")]
     parts += [] if pool is None else [pool.select("id", reference="text")]
     return pl.concat(parts).drop_nulls() if parts else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ilt import paths
-from ilt.figures import percent
+from ilt.figures import interval, percent
 
 if TYPE_CHECKING:
     from ilt.review.estimate import Estimate
@@ -217,3 +218,30 @@ def estimate_(
             f"ilt review export --iteration {iteration} --budget {more} --output FILE",
             soft_wrap=True,
         )
+
+
+@app.command("gain")
+def gain_(
+    rev: Annotated[
+        str, typer.Option(help="The revision before the review: a commit, branch or tag.")
+    ] = "HEAD",
+) -> None:
+    """Show what a review bought: test error before and after it, and points for each minute of audio."""
+    from rich.table import Table
+
+    from ilt.params import load_params
+    from ilt.review.gain import gain_since
+
+    bought = gain_since(rev, load_params())
+    table = Table(title=f"Test error in %, {rev} and now", title_justify="left")
+    for heading in ("iteration", rev, "now", "gain [95 %]"):
+        table.add_column(heading, justify="left" if heading == "iteration" else "right", no_wrap=True)
+    for gain in bought.gains:
+        table.add_row(gain.iteration, percent(gain.before), percent(gain.after), interval(asdict(gain)))
+    console = _console()
+    console.print(
+        f"{bought.rows} rows decided since {rev}, {bought.minutes:.1f} min of audio: "
+        f"{bought.corrected} corrected, {bought.unusable} unusable"
+    )
+    console.print(table)
+    console.print(f"{bought.per_minute:+.2f} points of {bought.gains[-1].iteration} for a minute of audio")
