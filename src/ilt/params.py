@@ -49,6 +49,8 @@ class ModelParams(_Section):
     """The pretrained model. `id` is a local folder or a hub id (then `revision` is a commit or tag).
 
     files: what DVC watches for changes: the folder, or anything tracked for a hub id.
+    prompts: for a model that takes prompts (Qwen2-Audio), by language code, and `default` for all others;
+    `{code}` and `{language}` stand for the language's code and English name. None is needed.
     max_chars_per_second: where decoding stops at the latest; hardly anybody speaks so fast, but a model that
     has lost the thread goes on until its context is full. None: only the context ends it.
     """
@@ -62,6 +64,7 @@ class ModelParams(_Section):
     decode_batch: Count = 64
     max_chars_per_second: Annotated[float, Field(gt=0)] | None = 32.0
     feature_cache_mb: Annotated[int, Field(ge=0)] = 4096
+    prompts: dict[str, str] = {}
 
 
 class DomainParams(_Section):

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
-from transformers import WhisperForConditionalGeneration
 
 __all__ = ["audio_context"]
 
 
 @contextmanager
-def audio_context(model: WhisperForConditionalGeneration, frames: int) -> Iterator[None]:
+def audio_context(model: Any, frames: int) -> Iterator[None]:
     """Within the block, the encoder takes features of `frames` mel frames instead of its full context.
 
-    `frames` is even (the second convolution halves it) and at most the model's full context.
+    model: a Whisper, or an encoder of its kind. `frames` is even (the second convolution halves it) and at
+    most the model's full context.
     """
-    encoder = model.get_encoder()
+    encoder = model if hasattr(model, "embed_positions") else model.get_encoder()
     full: nn.Embedding = encoder.embed_positions
     positions = frames // 2
     if frames % 2 or positions > full.num_embeddings:

@@ -96,7 +96,13 @@ def load_recogniser(lineage: Lineage, params: ModelParams) -> Recogniser:
         from ilt.asr.whisper import WhisperRecogniser
 
         return WhisperRecogniser(lineage, params)
-    raise IltError(f"model.id: {lineage.id} is a {config.model_type!r} model; supported: whisper")
+    if config.model_type == "qwen2_audio":
+        from ilt.asr.qwen2_audio import Qwen2AudioRecogniser
+
+        return Qwen2AudioRecogniser(lineage, params)
+    raise IltError(
+        f"model.id: {lineage.id} is a {config.model_type!r} model; supported: whisper, qwen2_audio"
+    )
 
 
 def context_seconds(model_id: str, revision: str | None) -> float:

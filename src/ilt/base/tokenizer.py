@@ -11,7 +11,7 @@ from transformers import WhisperTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.models.whisper.tokenization_whisper import LANGUAGES as WHISPER_LANGUAGES
 
-__all__ = ["build_tokenizer"]
+__all__ = ["build_tokenizer", "letter_vocabulary"]
 
 SPECIAL = (
     "<|endoftext|>",
@@ -26,8 +26,8 @@ SPECIAL = (
 )
 
 
-def build_tokenizer(texts: list[str]) -> WhisperTokenizer:
-    """A tokenizer with one token for each character in `texts`, and one for each byte."""
+def letter_vocabulary(texts: list[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Byte-level vocabulary and merges: one token for each character in `texts`, and one for each byte."""
     byte_letters = bytes_to_unicode()
     vocabulary = {letter: index for index, letter in enumerate(sorted(byte_letters.values()))}
     merges: list[tuple[str, str]] = []
@@ -39,6 +39,12 @@ def build_tokenizer(texts: list[str]) -> WhisperTokenizer:
                 merges.append((joined, letter))
                 vocabulary[joined + letter] = len(vocabulary)
             joined += letter
+    return vocabulary, merges
+
+
+def build_tokenizer(texts: list[str]) -> WhisperTokenizer:
+    """A tokenizer with one token for each character in `texts`, and one for each byte."""
+    vocabulary, merges = letter_vocabulary(texts)
     tokenizer = WhisperTokenizer(
         vocab=vocabulary,
         merges=merges,
