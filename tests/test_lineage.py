@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from ilt.asr.lineage import AdapterLink, Lineage, adapter_hash, base_lineage, merge_adapter, read_lineage
+from ilt.asr.lineage import AdapterLink, Lineage, adapter_hash, base_lineage, merge_adapters, read_lineage
 from ilt.asr.recogniser import load_recogniser
 from ilt.errors import IltError
 from ilt.params import ModelParams
@@ -50,13 +50,21 @@ def _merged_by_peft(model, folders):
 def test_merging_is_that_of_peft(base_model, adapters, chosen):
     folders = [adapters[number] for number in chosen]
     ours = copy.deepcopy(base_model)
-    for folder in folders:
-        merge_adapter(ours, folder)
+    merge_adapters(ours, folders)
     theirs, before = _merged_by_peft(base_model, folders), base_model.state_dict()
     assert set(ours.state_dict()) == set(theirs)
     for name, weight in ours.state_dict().items():
         assert torch.allclose(weight, theirs[name], atol=1e-5), name
     assert any(not torch.allclose(before[name], theirs[name], atol=1e-2) for name in before)
+
+
+def test_merging_into_bfloat16_rounds_once(base_model, adapters):
+    half = copy.deepcopy(base_model).bfloat16()
+    whole = copy.deepcopy(half).float()
+    merge_adapters(half, adapters)
+    merge_adapters(whole, adapters)
+    for name, weight in whole.bfloat16().state_dict().items():
+        assert torch.equal(weight, half.state_dict()[name]), name
 
 
 def test_a_lineage_loads_with_its_adapters_merged(load_model, base_folder, base_model, adapters):
@@ -120,7 +128,7 @@ def test_pickled_weights_are_not_read(base_folder, tmp_path):
 
 def test_an_adapter_for_another_model_is_refused(adapters):
     with pytest.raises(IltError, match="another model"):
-        merge_adapter(torch.nn.Linear(3, 3), adapters[0])
+        merge_adapters(torch.nn.Linear(3, 3), [adapters[0]])
 
 
 def test_an_adapter_of_an_embedding_is_refused(base_model, tmp_path):
@@ -129,7 +137,7 @@ def test_an_adapter_of_an_embedding_is_refused(base_model, tmp_path):
     config = LoraConfig(r=2, target_modules=["embed_tokens"])
     get_peft_model(copy.deepcopy(base_model), config).save_pretrained(str(tmp_path))
     with pytest.raises(IltError):
-        merge_adapter(copy.deepcopy(base_model), tmp_path)
+        merge_adapters(copy.deepcopy(base_model), [tmp_path])
 
 
 def test_the_hash_names_the_adapters_and_their_order(base_folder, adapters):

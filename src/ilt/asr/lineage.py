@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,10 @@ from ilt.errors import IltError
 from ilt.paths import read_json, write_json
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
-__all__ = ["AdapterLink", "Lineage", "adapter_hash", "base_lineage", "merge_adapter", "read_lineage"]
+__all__ = ["AdapterLink", "Lineage", "adapter_hash", "base_lineage", "merge_adapters", "read_lineage"]
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -118,15 +120,9 @@ def base_lineage(model_id: str, revision: str | None) -> Lineage:
     return Lineage(folder.as_posix(), None, _digest([*weights, folder / "config.json"], folder))
 
 
-def merge_adapter(model: nn.Module, folder: Path) -> None:
-    """Add a saved LoRA to the weights of `model`, in place: W += (alpha / r) * B @ A, in float32.
-
-    Equal to PEFT's own `merge_and_unload` (a test holds it to 1e-5); done here so that a stage that
-    only decodes does not import PEFT. Raises IltError for anything but plain LoRA on linear layers.
-    """
-    import torch
+def _factors(folder: Path) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, float]]:
+    """Of each linear layer that an adapter changes: its name, B, A (float32) and the scale."""
     from safetensors.torch import load_file
-    from torch import nn
 
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     unsupported = [
@@ -137,16 +133,37 @@ def merge_adapter(model: nn.Module, folder: Path) -> None:
     tensors = load_file(folder / ADAPTER_WEIGHTS)
     scale = config["lora_alpha"] / config["r"]
     prefix, suffix = "base_model.model.", ".lora_A.weight"
-    modules = dict(model.named_modules())
     for key in sorted(tensors):
         if key.endswith(".lora_B.weight"):
-            continue  # merged with its lora_A
+            continue  # comes with its lora_A
         if not key.endswith(suffix):
             raise IltError(f"{folder}: {key} is no LoRA on a linear layer and cannot be merged")
-        name = key.removeprefix(prefix).removesuffix(suffix)
-        module = modules.get(name)
-        if not isinstance(module, nn.Linear):
-            raise IltError(f"{folder}: the adapter is for another model (no linear layer {name!r})")
         up, down = tensors[key.replace("lora_A", "lora_B")].float(), tensors[key].float()
-        with torch.no_grad():
-            module.weight += (scale * (up @ down)).to(module.weight)
+        yield key.removeprefix(prefix).removesuffix(suffix), up, down, scale
+
+
+def merge_adapters(model: nn.Module, folders: Sequence[Path]) -> None:
+    """Add saved LoRAs to the weights of `model`, in place and in order: W += (alpha / r) * B @ A.
+
+    Each weight is summed in float32 over all adapters and cast once, behind the last: a model that was loaded
+    in bfloat16 ends as the same one loaded in float32, at half of the memory. Equal to PEFT's own
+    `merge_and_unload` (a test holds it to 1e-5); done here so that a stage that only decodes does not import
+    PEFT. Raises IltError for anything but plain LoRA on linear layers, before a weight is changed.
+    """
+    import torch
+    from torch import nn
+
+    modules = dict(model.named_modules())
+    updates: dict[str, list[tuple[torch.Tensor, torch.Tensor, float]]] = {}
+    for folder in folders:
+        for name, up, down, scale in _factors(folder):
+            if not isinstance(modules.get(name), nn.Linear):
+                raise IltError(f"{folder}: the adapter is for another model (no linear layer {name!r})")
+            updates.setdefault(name, []).append((up, down, scale))
+    with torch.no_grad():
+        for name, factors in updates.items():
+            weight = modules[name].weight
+            total = weight.float()
+            for up, down, scale in factors:
+                total = total + (scale * (up @ down)).to(total.device)
+            weight.copy_(total)

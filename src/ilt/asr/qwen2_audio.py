@@ -14,7 +14,8 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES as LANGUA
 from transformers.utils.logging import disable_progress_bar
 
 from ilt.asr.context import audio_context
-from ilt.asr.decoding import (
+from ilt.asr.features import pad_features
+from ilt.asr.greedy import (
     MARGIN,
     Opening,
     character_limits,
@@ -25,8 +26,7 @@ from ilt.asr.decoding import (
     letters_begun,
     mean_states,
 )
-from ilt.asr.features import pad_features
-from ilt.asr.lineage import Lineage, merge_adapter
+from ilt.asr.lineage import Lineage, merge_adapters
 from ilt.asr.recogniser import Hypothesis
 from ilt.errors import IltError
 from ilt.params import ModelParams
@@ -67,8 +67,7 @@ class Qwen2AudioRecogniser:
         model = Qwen2AudioForConditionalGeneration.from_pretrained(
             lineage.id, use_safetensors=True, dtype=torch.float32, **load
         )
-        for link in lineage.adapters:
-            merge_adapter(model, Path(link.path))
+        merge_adapters(model, [Path(link.path) for link in lineage.adapters])
         on_gpu = self.device.type == "cuda"
         model.set_attn_implementation("sdpa" if on_gpu else "eager")
         dtype = params.dtype if params.dtype != "auto" else ("bfloat16" if on_gpu else "float32")

@@ -19,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from ilt.asr.context import audio_context
 from ilt.asr.features import pad_features
-from ilt.asr.lineage import Lineage, merge_adapter
+from ilt.asr.lineage import Lineage, merge_adapters
 from ilt.asr.recogniser import Hypothesis
 from ilt.errors import IltError
 from ilt.params import ModelParams
@@ -53,8 +53,7 @@ class WhisperRecogniser:
         model = WhisperForConditionalGeneration.from_pretrained(
             lineage.id, use_safetensors=True, dtype=torch.float32, **load
         )
-        for link in lineage.adapters:
-            merge_adapter(model, Path(link.path))
+        merge_adapters(model, [Path(link.path) for link in lineage.adapters])
         on_gpu = self.device.type == "cuda"
         # Eager attention is faster than SDPA on a CPU at the short contexts seen here, above all backwards.
         model.set_attn_implementation("sdpa" if on_gpu else "eager")
