@@ -35,13 +35,15 @@ def whisper_languages(config: Mapping[str, Any], generation: Mapping[str, Any]) 
     """The languages of a Whisper from its config.json and generation_config.json.
 
     English-only checkpoints (`*.en`) have no table of languages and say `is_multilingual: false`; older
-    ones say nothing, and are told by the size of their vocabulary. None: a multilingual one without a table.
+    ones say nothing, and are told by their forced prompt (language and task, or not) or the size of their
+    vocabulary. None: a multilingual one without a table.
     """
     if table := generation.get("lang_to_id"):
         return frozenset(token.strip("<|>") for token in table)
     multilingual = generation.get("is_multilingual")
     if multilingual is None:
-        multilingual = int(config.get("vocab_size", 0)) >= MULTILINGUAL
+        forced = generation.get("forced_decoder_ids") or config.get("forced_decoder_ids") or []
+        multilingual = len(forced) > 1 or int(config.get("vocab_size", 0)) >= MULTILINGUAL
     return None if multilingual else frozenset({"en"})
 
 
