@@ -75,10 +75,10 @@ def test_examples_of_like_length_share_a_batch():
 
 
 def test_an_epoch_is_a_pass_over_gold():
-    assert total_steps(PARAMS, 100) == 4
+    assert total_steps(PARAMS, 100, 200.0) == 4
     epochs = PARAMS.model_copy(update={"steps": None, "epochs": 2.0})
-    assert total_steps(epochs, 100) == 100  # 2 x 100 gold, 4 examples a step, half of them gold
-    assert total_steps(epochs, 0) == 1
+    assert total_steps(epochs, 100, 200.0) == 100  # 2 x 100 gold, 4 examples a step, half of them gold
+    assert total_steps(epochs, 0, 0.0) == 1
 
 
 def test_the_learning_rate_warms_up_and_falls_to_a_tenth():

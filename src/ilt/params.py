@@ -22,6 +22,7 @@ __all__ = [
     "CorrectParams",
     "EvaluateParams",
     "LabelParams",
+    "LanguageParams",
     "LoraParams",
     "ModelParams",
     "Params",
@@ -51,8 +52,14 @@ class ModelParams(_Section):
     files: what DVC watches for changes: the folder, or anything tracked for a hub id.
     prompts: for a model that takes prompts (Qwen2-Audio), by language code, and `default` for all others;
     `{code}` and `{language}` stand for the language's code and English name. None is needed.
+    attention: auto is SDPA on a GPU, and eager on a CPU, where it is faster at the short contexts seen here.
+    decode_batch, decode_batch_seconds: how much is decoded at once: so many utterances, and at most so many
+    seconds of audio, padding included (None: any).
+    workers: processes that prepare features ahead of the model; None: four on a GPU, none on a CPU.
     max_chars_per_second: where decoding stops at the latest; hardly anybody speaks so fast, but a model that
     has lost the thread goes on until its context is full. None: only the context ends it.
+    languages: what a language is to be taken for; params.yaml says this as `languages.CODE.as`, and the stage
+    `plan` puts it here.
     """
 
     id: str
@@ -61,10 +68,22 @@ class ModelParams(_Section):
     audio_context: Literal["full", "batch"] = "batch"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
     decode_batch: Count = 64
+    decode_batch_seconds: Positive | None = None
+    workers: Annotated[int, Field(ge=0)] | None = None
     max_chars_per_second: Annotated[float, Field(gt=0)] | None = 32.0
     feature_cache_mb: Annotated[int, Field(ge=0)] = 4096
     prompts: dict[str, str] = {}
+    languages: dict[str, str] = {}
+
+
+class LanguageParams(_Section):
+    """What is said of one language. `as`: the language that the model is to take it for."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    as_: Annotated[str, Field(alias="as", min_length=1)]
 
 
 class DomainParams(_Section):
@@ -160,6 +179,10 @@ class TrainParams(_Section):
     steps | epochs: exactly one is set; an epoch is one pass over gold.
     gold_share:     share of each batch drawn from gold, the rest from selected labels.
     warmup:         share of the steps over which the learning rate rises; then it falls as a cosine.
+    batch_seconds:  None: a batch is `batch_size` utterances. A number: as many utterances of like length as
+                    fill so many seconds, each counted as long as the longest of its batch.
+    gradient_checkpointing: keep no activations inside layers but compute them again on the way back: much
+                    less memory for about a third more time.
     evaluations:    how often WER of generated text is measured on dev (and once before the first step); the
                     best adapter is kept.
     """
@@ -169,7 +192,9 @@ class TrainParams(_Section):
     steps: Count | None = None
     epochs: Positive | None = None
     batch_size: Count
+    batch_seconds: Positive | None = None
     gradient_accumulation: Count = 1
+    gradient_checkpointing: bool = False
     gold_share: Share = 1.0
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -241,6 +266,7 @@ class Params(_Section):
 
     seed: int
     model: ModelParams
+    languages: dict[str, LanguageParams] = {}
     corpus: CorpusParams
     adapter: AdapterParams
     focus: TrainParams
@@ -251,6 +277,22 @@ class Params(_Section):
     correct: CorrectParams
     evaluate: EvaluateParams
     iterations: dict[str, dict[str, Any]]
+
+    @model_validator(mode="after")
+    def _mapped_in_one_place(self) -> Self:
+        if self.model.languages:
+            raise ValueError("model.languages: say languages.CODE.as instead, as languages: {pcm: {as: en}}")
+        chained = sorted(set(self.languages) & {entry.as_ for entry in self.languages.values()})
+        if chained:
+            raise ValueError(
+                f"languages.{chained[0]}.as: another language is taken for {chained[0]!r} already"
+            )
+        return self
+
+    @property
+    def taken_for(self) -> dict[str, str]:
+        """What each mapped language is taken for, by its code."""
+        return {code: entry.as_ for code, entry in sorted(self.languages.items())}
 
     def stage(self, iteration: str, stage: str) -> _Section:
         """The resolved values of one stage of one iteration."""

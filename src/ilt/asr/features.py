@@ -13,9 +13,13 @@ import torch
 from transformers import WhisperFeatureExtractor
 
 from ilt.corpus.audio import decode_flac
+from ilt.errors import IltError
 from ilt.paths import WORK, replacing
 
 __all__ = ["FeatureStore", "pad_features"]
+
+SILENCE = -1.5
+"""What Whisper's extractor makes of digital silence: log10 of its floor 1e-10, plus 4, divided by 4."""
 
 FLOOR = 2.0
 """Whisper clamps to 8 below the maximum and divides by 4: silence lies this far below the loudest bin."""
@@ -32,7 +36,8 @@ class FeatureStore:
         self.extractor = extractor
         table = table.sort("id")
         self._row = {key: row for row, key in enumerate(table["id"])}
-        self._audio = table["audio"].struct.field("bytes")
+        # Arrow, since rows of it can be read in forked processes.
+        self._audio = table["audio"].struct.field("bytes").to_arrow()
         hop = extractor.hop_length
         frames = [max(2, -(-round(s * extractor.sampling_rate) // hop)) for s in table["duration"]]
         self.frames = dict(zip(table["id"], frames, strict=True))
@@ -54,7 +59,7 @@ class FeatureStore:
                 file.write(self._compute(row).T.tobytes())
 
     def _compute(self, row: int) -> np.ndarray:
-        samples = decode_flac(self._audio[row])
+        samples = decode_flac(self._audio[row].as_py())
         hop, frames = self.extractor.hop_length, int(self._starts[row + 1] - self._starts[row])
         # Whole hops, and one more that the extractor drops again.
         samples = np.pad(samples, (0, max(0, frames * hop - len(samples))))
@@ -78,11 +83,20 @@ class FeatureStore:
 
 
 def pad_features(features: Sequence[torch.Tensor], frames: int) -> torch.Tensor:
-    """Stack features to (batch, mel bins, frames), with silence behind each."""
+    """Stack features to (batch, mel bins, frames), with silence behind each; no audio at all is silence.
+
+    Raises IltError for an utterance of more than `frames`, of which the rest would go unheard.
+    """
+    if longest := max((feature.shape[1] for feature in features if feature.shape[1] > frames), default=0):
+        raise IltError(
+            f"an utterance of {longest} mel frames is longer than the {frames} that the model hears at once; "
+            "cut it into segments"
+        )
     rows = [
         torch.nn.functional.pad(
-            feature[:, :frames], (0, max(0, frames - feature.shape[1])), value=float(feature.max()) - FLOOR
+            feature, (0, frames - feature.shape[1]),
+            value=float(feature.max()) - FLOOR if feature.numel() else SILENCE,
         )
         for feature in features
-    ]
+    ]  # fmt: skip
     return torch.stack(rows)

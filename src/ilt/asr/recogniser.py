@@ -28,7 +28,8 @@ class Hypothesis:
     token_entropy:     mean entropy (nats) of the distributions that the tokens were chosen from.
     compression_ratio: bytes of the text over bytes after zlib, as Whisper's gate uses it.
     no_speech_prob:    probability of the no-speech token at the start; None where the model has none.
-    detected_language, detected_probability: what the model would have taken the language for.
+    detected_language, detected_probability: what the model would have taken the language for; a language
+                       that another stands in for (`languages.CODE.as`) counts as heard where that one is.
     finished:          False where decoding ran into the length limit.
     embedding:         mean encoder state, (d,), or None if not asked for.
     """
@@ -62,6 +63,9 @@ class Recogniser(Protocol):
 
     def fits(self, text: str) -> bool:
         """Whether the model can write a text of this length."""
+
+    def label_tokens(self, languages: Sequence[str], texts: Sequence[str]) -> int:
+        """Tokens that `loss` takes the mean over."""
 
     def transcribe(
         self, features: Sequence[torch.Tensor], languages: Sequence[str], beams: int = 1, embed: bool = False
@@ -122,12 +126,11 @@ def context_seconds(model_id: str, revision: str | None) -> float:
     return float(WhisperFeatureExtractor.from_pretrained(model_id, revision=revision).chunk_length)
 
 
-def known_languages(model_id: str) -> frozenset[str] | None:
-    """The language codes that a local model has tokens for, or None where that cannot be told cheaply."""
-    path = Path(model_id) / "generation_config.json"
-    if not path.is_file():
-        return None
-    import json
+def known_languages(model_id: str, revision: str | None = None) -> frozenset[str] | None:
+    """The language codes that a model can be told, or None where that cannot be told cheaply."""
+    from ilt.asr.languages import read_config, whisper_languages
 
-    table = json.loads(path.read_text(encoding="utf-8")).get("lang_to_id")
-    return frozenset(code.strip("<|>") for code in table) if table else None
+    config = read_config(model_id, revision, "config.json")
+    if config.get("model_type") != "whisper":
+        return None
+    return whisper_languages(config, read_config(model_id, revision, "generation_config.json"))

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 import torch
 
+from ilt.asr.batching import Batching, MemoryLimit, cut_batches, prefetched
+from ilt.asr.device import is_out_of_memory
 from ilt.asr.features import FeatureStore
 from ilt.asr.recogniser import Hypothesis, Recogniser
 from ilt.paths import replacing
@@ -34,9 +36,16 @@ HYPOTHESIS_SCHEMA = {
 }
 
 
-def perturb(features: torch.Tensor, speed: float, noise: float, seed: int) -> torch.Tensor:
-    """Speech said `speed` times as fast, with Gaussian noise (standard deviation `noise`) on the features."""
+def perturb(
+    features: torch.Tensor, speed: float, noise: float, seed: int, longest: int | None = None
+) -> torch.Tensor:
+    """Speech said `speed` times as fast, with Gaussian noise (standard deviation `noise`) on the features.
+
+    longest: frames that the model hears at once; speech is not stretched beyond them.
+    """
     frames = max(2, round(features.shape[1] / speed))
+    if longest is not None:
+        frames = min(frames, longest)
     stretched = torch.nn.functional.interpolate(
         features[None], size=frames, mode="linear", align_corners=True
     )[0]
@@ -50,11 +59,33 @@ def _row(key: str, hypothesis: Hypothesis) -> dict[str, object]:
     return {"id": key, **values, "embedding": None if embedding is None else embedding.tolist()}
 
 
+def _transcribe(
+    recogniser: Recogniser,
+    features: list[torch.Tensor],
+    languages: list[str],
+    beams: int,
+    embed: bool,
+    limit: MemoryLimit,
+) -> list[Hypothesis]:
+    """Transcribe a batch, in parts where memory does not hold the whole."""
+    lengths = [feature.shape[1] for feature in features]
+    while True:
+        try:
+            found: list[Hypothesis] = []
+            for part in limit.parts(lengths):
+                found += recogniser.transcribe(features[part], languages[part], beams, embed)
+            return found
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        limit.halve()
+
+
 def transcribe_table(
     recogniser: Recogniser,
     rows: pl.DataFrame,
     store: FeatureStore,
-    batch_size: int,
+    batch_size: int | Batching,
     work: Path | None = None,
     beams: int = 1,
     embed: bool = False,
@@ -63,14 +94,28 @@ def transcribe_table(
 ) -> pl.DataFrame:
     """Transcribe rows (`id`, `language`): a frame of `HYPOTHESIS_SCHEMA`, sorted by id.
 
-    work: where finished shards are kept, or None to keep none. perturbation: speed, noise, seed.
+    batch_size: utterances, or more precisely. work: where finished shards are kept, or None to keep none.
+    perturbation: speed, noise, seed. A batch that memory does not hold is halved, with a message.
     """
+    batching = batch_size if isinstance(batch_size, Batching) else Batching(batch_size)
     order = sorted(rows.select("id", "language").iter_rows(), key=lambda r: (store.frames[r[0]], r[0]))
-    batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+    second = store.extractor.sampling_rate / store.extractor.hop_length
+    budget = None if batching.seconds is None else batching.seconds * second
+    batches = cut_batches(order, lambda row: store.frames[row[0]], batching.utterances, budget)
+    limit = MemoryLimit("model.decode_batch or model.decode_batch_seconds would say so from the start")
     shards: list[pl.DataFrame] = []
+
+    def heard(number: int) -> list[torch.Tensor]:
+        features = [store[key] for key, _ in batches[number]]
+        if perturbation is None:
+            return features
+        speed, noise, seed = perturbation
+        longest = recogniser.max_frames if speed < 1 else None
+        return [perturb(f, speed, noise, seed + n, longest) for n, f in enumerate(features)]
+
     with progress(what, len(batches)) as advance:
         for number, first in enumerate(range(0, len(batches), SHARD)):
-            part = batches[first : first + SHARD]
+            part = range(first, min(first + SHARD, len(batches)))
             path = work / f"{what}-{number:05d}.parquet" if work else None
             if path is not None and path.is_file():
                 shards.append(pl.read_parquet(path))
@@ -78,14 +123,10 @@ def transcribe_table(
                     advance("from an earlier run")
                 continue
             found = []
-            for batch in part:
-                keys = [key for key, _ in batch]
-                features = [store[key] for key in keys]
-                if perturbation is not None:
-                    speed, noise, seed = perturbation
-                    features = [perturb(f, speed, noise, seed + n) for n, f in enumerate(features)]
-                languages = [language for _, language in batch]
-                hypotheses = recogniser.transcribe(features, languages, beams, embed)
+            for at, features in zip(part, prefetched(heard, part, batching.workers), strict=True):
+                languages = [language for _, language in batches[at]]
+                hypotheses = _transcribe(recogniser, features, languages, beams, embed, limit)
+                keys = [key for key, _ in batches[at]]
                 found += [_row(key, hypothesis) for key, hypothesis in zip(keys, hypotheses, strict=True)]
                 advance("")
             shard = pl.DataFrame(found, schema=HYPOTHESIS_SCHEMA)

@@ -82,7 +82,10 @@ def _check(values: dict[str, Any], languages: frozenset[str] | None) -> list[str
     if not isinstance(language, str) or not language:
         wrong.append('lang is missing; expected a language code such as "en"')
     elif languages is not None and language not in languages:
-        wrong.append(f"the model does not know the language {language!r}")
+        wrong.append(
+            f"the model does not know the language {language!r}; say what it is to be taken for with the "
+            f"parameter languages.{language}.as, for example en"
+        )
     if split not in SPLITS:
         wrong.append(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
     if any(isinstance(value, str) and not _encodable(value) for value in values.values()):

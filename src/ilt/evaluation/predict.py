@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from ilt.asr.batching import Batching
 from ilt.asr.features import FeatureStore
 from ilt.asr.recogniser import Recogniser
 from ilt.asr.transcribe import transcribe_table
@@ -23,7 +24,7 @@ def predict(
 ) -> pl.DataFrame:
     """Columns of `PREDICTION_TABLE` for all rows but the pool."""
     rows = utterances.filter(pl.col("split") != "pool").sort("id")
-    heard = transcribe_table(recogniser, rows, store, model.decode_batch, work, what="evaluate")
+    heard = transcribe_table(recogniser, rows, store, Batching.of(model), work, what="evaluate")
     return rows.select("id", "language", "split", reference="text").with_columns(
         hypothesis=heard["text"],
         avg_logprob=heard["avg_logprob"],

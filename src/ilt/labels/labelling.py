@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from ilt.asr.batching import Batching
 from ilt.asr.features import FeatureStore
 from ilt.asr.recogniser import Recogniser
 from ilt.asr.transcribe import transcribe_table
@@ -57,11 +58,11 @@ def label_rows(
     rows = utterances.filter(pl.col("split").is_in(["pool", "dev"])).sort("id")
     gold = utterances.filter(pl.col("split") == "gold").sort("id")
     heard = transcribe_table(
-        recogniser, rows, store, model.decode_batch, work, params.beams, embed=True, what="label"
+        recogniser, rows, store, Batching.of(model), work, params.beams, embed=True, what="label"
     )
-    near = transcribe_table(recogniser, gold, store, model.decode_batch, work, embed=True, what="gold")
+    near = transcribe_table(recogniser, gold, store, Batching.of(model), work, embed=True, what="gold")
     again = transcribe_table(
-        recogniser, rows, store, model.decode_batch, work,
+        recogniser, rows, store, Batching.of(model), work,
         perturbation=(params.perturb_speed, params.perturb_noise, seed), what="perturbed",
     )  # fmt: skip
     frame = rows.select("id", "language", "split", "duration").with_columns(

@@ -74,7 +74,7 @@ def run_stage(name: str, body: Callable[[Stage], None], iterated: bool = True, c
 
     costed: whether the stage has its costs among its outs.
     """
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks the old name
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*")  # PEFT asks the old name
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     started = time.monotonic()

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from ilt import paths
+from ilt.asr.batching import Batching, workers_of
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import Lineage, read_lineage
 from ilt.asr.recogniser import Recogniser, load_recogniser
@@ -40,7 +41,7 @@ def _selected(labels: Path, gold_share: float) -> list[Example]:
 
 
 def _dev_error(
-    rows: pl.DataFrame, store: FeatureStore, batch: int, normaliser: str
+    rows: pl.DataFrame, store: FeatureStore, batch: Batching, normaliser: str
 ) -> Callable[[Recogniser], float]:
     def evaluate(recogniser: Recogniser) -> float:
         heard = transcribe_table(recogniser, rows, store, batch, what="dev")
@@ -85,22 +86,31 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
     gold = _examples(table.filter(pl.col("split") == "gold"))
     pseudo = _selected(labels, params.gold_share) if labels else []
     if stage.values.get("stages"):
+        seconds = float(table.filter(pl.col("split") == "gold")["duration"].sum())
         replaced = [TrainParams.model_validate(section) for section in stage.values["stages"]]
         params = params.model_copy(
             update={
-                "steps": sum(total_steps(each, len(gold)) for each in replaced),
+                "steps": sum(total_steps(each, len(gold), seconds) for each in replaced),
                 "epochs": None,
                 "evaluations": sum(each.evaluations for each in replaced),
             }
         )
     model = stage.section("model", ModelParams)
     recogniser = load_recogniser(under, model)
+    long = [example.id for example in pseudo if not recogniser.fits(example.text)]
+    if long:
+        pseudo = [example for example in pseudo if recogniser.fits(example.text)]
+        print(
+            f"  {len(long)} labels of the pool are longer than the {recogniser.max_tokens} tokens that the "
+            f"model can write and are not trained on, for example {', '.join(long[:5])}"
+        )
     store = FeatureStore(table, recogniser.extractor, model.feature_cache_mb)
     dev = _spread(table.filter(pl.col("split") == "dev"), params.evaluation_rows)
     work = stage.work(start, paths.UTTERANCES, *([labels] if labels else []))
     result = train_adapter(
         recogniser, gold, pseudo, store, params, stage.seed,
-        _dev_error(dev, store, model.decode_batch, stage.values["normaliser"]), folder, work, start_from,
+        _dev_error(dev, store, Batching.of(model), stage.values["normaliser"]), folder, work, start_from,
+        workers_of(model),
     )  # fmt: skip
     after = under.with_adapter(folder)
     after.write(paths.lineage(stage.iteration, stage.name))
@@ -115,6 +125,7 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
             "history": result.history,
             "gold": len(gold),
             "pseudo": len(pseudo),
+            **({"too_long": long} if long else {}),
             "trainable_parameters": result.trainable,
             "adapter_bytes": size,
         },

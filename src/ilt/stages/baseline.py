@@ -10,7 +10,9 @@ from __future__ import annotations
 import polars as pl
 
 from ilt import paths
+from ilt.asr.batching import Batching
 from ilt.asr.features import FeatureStore
+from ilt.asr.languages import say_taken_for
 from ilt.asr.lineage import base_lineage
 from ilt.asr.recogniser import load_recogniser
 from ilt.asr.transcribe import transcribe_table
@@ -39,7 +41,7 @@ def body(stage: Stage) -> None:
     work = stage.work(paths.UTTERANCES)
     predictions = predict(recogniser, utterances, store, model, work)
     rows = utterances.filter(pl.col("split").is_in(["pool", "dev"])).sort("id")
-    heard = transcribe_table(recogniser, rows, store, model.decode_batch, work, what="pool")
+    heard = transcribe_table(recogniser, rows, store, Batching.of(model), work, what="pool")
     labels = rows.select("id", "language", "split", "duration").with_columns(
         heard.drop("id", "embedding"),
         iteration=pl.lit("base"),
@@ -49,7 +51,7 @@ def body(stage: Stage) -> None:
         reason=pl.lit("dropped: the base's labels are only compared with"),
         lineage=pl.lit(lineage.hash),
     )
-    LABEL_TABLE.write(labels, paths.labels("base", "fixed"))
+    LABEL_TABLE.write(say_taken_for(labels, model.languages), paths.labels("base", "fixed"))
     PREDICTION_TABLE.write(predictions, paths.predictions("base"))
     lineage.write(paths.lineage("base"))
     references = POOL_REFERENCE_TABLE.read(paths.POOL_REFERENCE)

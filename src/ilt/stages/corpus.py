@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from ilt import paths
+from ilt.asr.languages import check_languages
 from ilt.asr.recogniser import context_seconds, known_languages
 from ilt.corpus.table import POOL_REFERENCE_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
 from ilt.corpus.validate import check_corpus
@@ -24,6 +25,7 @@ def body(stage: Stage) -> None:
     model = stage.values["model"]
     longest = context_seconds(model["id"], model["revision"])
     longest = min(longest, params.max_duration or longest)
+    known, taken_for = known_languages(model["id"], model["revision"]), model["languages"]
     quarantine = QUARANTINE_TABLE.empty()
     if params.source == "demo":
         from ilt.corpus.demo import demo_corpus
@@ -32,9 +34,8 @@ def body(stage: Stage) -> None:
     else:
         from ilt.corpus.manifest import read_manifest, read_references
 
-        found = read_manifest(
-            Path(str(params.manifest)), params.min_duration, longest, known_languages(model["id"])
-        )
+        allowed = known and known | {code for code, other in taken_for.items() if other in known}
+        found = read_manifest(Path(str(params.manifest)), params.min_duration, longest, allowed)
         if found.problems and params.on_invalid == "fail":
             raise ProblemsError(
                 "the manifest has problems; mend them, or leave rows out with corpus.on_invalid=quarantine",
@@ -56,6 +57,7 @@ def body(stage: Stage) -> None:
             ],
             schema=QUARANTINE_TABLE.schema,
         )
+    check_languages(rows["language"].unique(), known, taken_for, model["id"])
     check_corpus(rows)
     pool = rows.filter(pl.col("split") == "pool")["id"].implode()
     POOL_REFERENCE_TABLE.write(references.filter(pl.col("id").is_in(pool)), paths.POOL_REFERENCE)

@@ -11,6 +11,7 @@ import polars as pl
 
 from ilt import paths
 from ilt.asr.features import FeatureStore
+from ilt.asr.languages import say_taken_for
 from ilt.asr.lineage import read_lineage
 from ilt.asr.recogniser import load_recogniser
 from ilt.corpus.table import UTTERANCE_TABLE
@@ -51,6 +52,7 @@ def body(stage: Stage) -> None:
         iteration=pl.lit(stage.iteration),
         stage=pl.lit(stage.name),
     )
+    frame = say_taken_for(frame, model.languages)
     LABEL_TABLE.write(frame, paths.labels(stage.iteration, "fixed"))
     pool = frame.filter(pl.col("split") == "pool")
     report["vote"] = {"weights": weights, "dev_error_by_previous_weight": tried}

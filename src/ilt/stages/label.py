@@ -10,6 +10,7 @@ import polars as pl
 
 from ilt import paths
 from ilt.asr.features import FeatureStore
+from ilt.asr.languages import say_taken_for
 from ilt.asr.lineage import read_lineage
 from ilt.asr.recogniser import load_recogniser
 from ilt.corpus.table import UTTERANCE_TABLE
@@ -32,6 +33,7 @@ def body(stage: Stage) -> None:
     rows = undecided(rows.with_columns(source=pl.lit("pseudo")), recogniser.lineage.hash)
     frame = pl.concat([LABEL_TABLE.conform(part) for part in (rows, gold_rows(utterances))])
     frame = frame.with_columns(iteration=pl.lit(stage.iteration), stage=pl.lit(stage.name))
+    frame = say_taken_for(frame, model.languages)
     LABEL_TABLE.write(frame, paths.labels(stage.iteration, "pseudo"))
 
 

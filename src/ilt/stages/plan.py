@@ -16,7 +16,8 @@ from ilt.paths import DATA, replacing, write_json
 
 def resolve(params: Params) -> dict[str, dict[str, Any]]:
     """The content of each plan file, by its path below `data/plan`."""
-    seed, model = params.seed, params.model.model_dump()
+    seed = params.seed
+    model = params.model.model_dump() | {"languages": params.taken_for}
     evaluate = params.evaluate.model_dump()
     order = params.ordered_iterations()
     files: dict[str, dict[str, Any]] = {
@@ -24,7 +25,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
         "corpus": {
             "seed": seed,
             "corpus": params.corpus.model_dump(),
-            "model": {"id": params.model.id, "revision": params.model.revision},
+            "model": {key: model[key] for key in ("id", "revision", "languages")},
         },
         "baseline": {"seed": seed, "model": model, "evaluate": evaluate, "label": params.label.model_dump()},
         "report": {
@@ -54,6 +55,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
                         ]
             if stage in ("select", "correct"):
                 values["normaliser"] = params.evaluate.normaliser
+                values["languages"] = params.taken_for
                 values["label"] = params.stage(iteration, "label").model_dump()
             if stage == "correct":
                 values["select"] = params.stage(iteration, "select").model_dump()

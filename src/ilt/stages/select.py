@@ -7,6 +7,7 @@ Out: data/labels/<it>/selected.parquet, data/details/<it>/select.json (how relia
 from __future__ import annotations
 
 from ilt import paths
+from ilt.asr.languages import say_taken_for
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.labels.judging import judge
 from ilt.labels.table import LABEL_TABLE
@@ -20,6 +21,7 @@ def body(stage: Stage) -> None:
         LABEL_TABLE.read(paths.labels(stage.iteration, "pseudo")), UTTERANCE_TABLE.scan(paths.UTTERANCES),
         params, params.keep, params.max_expected_error, stage.values["normaliser"],
     )  # fmt: skip
+    frame = say_taken_for(frame, stage.values["languages"])
     LABEL_TABLE.write(
         frame.with_columns(stage=frame["stage"].str.replace(".*", stage.name)),
         paths.labels(stage.iteration, "selected"),

@@ -30,13 +30,17 @@ def spec_augment(
     rng: np.random.Generator,
     background: torch.Tensor | None = None,
     frame: float = 0.02,
+    longest: int | None = None,
 ) -> torch.Tensor:
     """A warped and masked copy of features (mel bins, frames), through a random channel if asked for.
 
     Masks have the mean of the utterance; a time mask is at most a fifth of it. background: another utterance,
-    for the channel (without one there is none); frame: seconds between frames.
+    for the channel (without one there is none); frame: seconds between frames; longest: frames that the model
+    hears at once, beyond which nothing is stretched.
     """
     speed, formants = 1 + params.speed * rng.uniform(-1, 1), 1 + params.formants * rng.uniform(-1, 1)
+    if longest is not None:
+        speed = max(speed, features.shape[1] / longest)
     moved = params.speed > 0 or params.formants > 0
     masked = warp(features, speed, formants) if moved else features.clone()
     if params.channel > 0 and background is not None:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from ilt.asr.batching import MemoryLimit, prefetched
+from ilt.asr.device import is_out_of_memory
 from ilt.asr.features import FeatureStore
 from ilt.asr.recogniser import Recogniser
 from ilt.errors import IltError
@@ -40,13 +42,16 @@ class TrainResult:
     trainable: int
 
 
-def total_steps(params: TrainParams, gold: int) -> int:
-    """Optimiser steps of a stage; an epoch is one pass over `gold` examples."""
+def total_steps(params: TrainParams, gold: int, seconds: float) -> int:
+    """Optimiser steps of a stage; an epoch is one pass over `gold` examples, which last `seconds`."""
     if params.steps is not None:
         return params.steps
     assert params.epochs is not None
-    per_step = params.batch_size * params.gradient_accumulation * max(params.gold_share, 1e-9)
-    return max(1, math.ceil(params.epochs * gold / per_step))
+    epoch, batch = (
+        (gold, params.batch_size) if params.batch_seconds is None else (seconds, params.batch_seconds)
+    )
+    per_step = batch * params.gradient_accumulation * max(params.gold_share, 1e-9)
+    return max(1, math.ceil(params.epochs * epoch / per_step))
 
 
 def learning_rate_at(step: int, steps: int, params: TrainParams) -> float:
@@ -117,6 +122,29 @@ class _Checkpoint:
         return int(state["step"]), list(state["history"]), float(state["running"])
 
 
+def _backward(
+    recogniser: Recogniser,
+    batch: Sequence[Example],
+    features: Sequence[torch.Tensor],
+    params: TrainParams,
+    limit: MemoryLimit,
+) -> float:
+    """Add the gradients of one batch, in as many parts as memory asks for; its share of the step's loss.
+
+    Parts weigh as many tokens as they have, so that the gradient is that of the whole batch.
+    """
+    languages, texts = [e.language for e in batch], [e.text for e in batch]
+    total = 0.0
+    for part in limit.parts([feature.shape[1] for feature in features]):
+        loss = recogniser.loss(features[part], languages[part], texts[part], params.label_smoothing)
+        if part != slice(0, len(batch)):
+            tokens = recogniser.label_tokens(languages[part], texts[part])
+            loss = loss * (tokens / recogniser.label_tokens(languages, texts))
+        (loss / params.gradient_accumulation).backward()
+        total += loss.item() / params.gradient_accumulation
+    return total
+
+
 def train_adapter(
     recogniser: Recogniser,
     gold: Sequence[Example],
@@ -128,15 +156,18 @@ def train_adapter(
     folder: Path,
     work: Path,
     start_from: Path | None = None,
+    workers: int = 0,
 ) -> TrainResult:
     """Train a LoRA and save the best one, by `evaluate` (an error of generated text), to `folder`.
 
     The fresh LoRA, which changes nothing, is the first candidate.
 
-    start_from: an adapter to train on with, instead of a fresh one. work: where checkpoints lie.
-    Raises IltError for a loss that is not finite.
+    start_from: an adapter to train on with, instead of a fresh one. work: where checkpoints lie. workers:
+    processes that prepare features. A batch that memory does not hold goes through in halves, with a message.
+    Raises IltError for a loss that is not finite, and where memory does not even hold one utterance.
     """
-    steps = total_steps(params, len(gold))
+    frame = recogniser.extractor.hop_length / recogniser.extractor.sampling_rate
+    steps = total_steps(params, len(gold), frame * sum(store.frames[example.id] for example in gold))
     plan = plan_batches(
         gold,
         pseudo,
@@ -145,12 +176,14 @@ def train_adapter(
         steps * params.gradient_accumulation,
         params.gold_share,
         seed,
+        params.batch_seconds and params.batch_seconds / frame,
     )
     peft_model = _with_lora(recogniser.model, params, start_from, seed)
     trained = [(name, p) for name, p in peft_model.named_parameters() if p.requires_grad]
     names, parameters = [name for name, _ in trained], [p for _, p in trained]
     optimiser = torch.optim.AdamW(parameters, lr=0.0, weight_decay=params.weight_decay)
-    frame = recogniser.extractor.hop_length / recogniser.extractor.sampling_rate
+    if params.gradient_checkpointing:
+        recogniser.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
     checkpoint = _Checkpoint(work)
     done, history, running = checkpoint.load(names, optimiser)
     marks = {round(steps * (n + 1) / params.evaluations) for n in range(params.evaluations)}
@@ -159,32 +192,47 @@ def train_adapter(
         peft_model.eval()
         history = [{"step": 0, "dev_error": evaluate(recogniser)}]
         _save_adapter(peft_model, checkpoint.best, recogniser.lineage.id)
+    limit = MemoryLimit("batch_size, batch_seconds or gradient_checkpointing would save the trying")
+
+    def step_batches(step: int) -> list[list[Example]]:
+        first = (step - 1) * params.gradient_accumulation
+        return plan[first : first + params.gradient_accumulation]
+
+    def step_features(step: int) -> list[list[torch.Tensor]]:
+        """What is heard in a step, augmented: it follows from seed and step alone."""
+        rng = np.random.default_rng([seed, step])
+        heard = [[store[e.id] for e in batch] for batch in step_batches(step)]
+        return [
+            [
+                spec_augment(one, params.spec_augment, rng, batch[number - 1], frame, recogniser.max_frames)
+                for number, one in enumerate(batch)
+            ]
+            for batch in heard
+        ]
+
+    prepared = prefetched(step_features, range(done + 1, steps + 1), workers)
     with progress("train", steps, done) as advance:
-        for step in range(done + 1, steps + 1):
-            rng = np.random.default_rng([seed, step])
-            torch.manual_seed(seed * 1_000_003 + step)  # LoRA dropout
+        for step, features in zip(range(done + 1, steps + 1), prepared, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate_at(step, steps, params)
             peft_model.train()
-            optimiser.zero_grad()
-            first = (step - 1) * params.gradient_accumulation
-            loss_value = 0.0
-            for batch in plan[first : first + params.gradient_accumulation]:
-                heard = [store[e.id] for e in batch]
-                features = [
-                    spec_augment(one, params.spec_augment, rng, heard[number - 1], frame)
-                    for number, one in enumerate(heard)
-                ]
-                loss = recogniser.loss(
-                    features, [e.language for e in batch], [e.text for e in batch], params.label_smoothing
-                )
-                (loss / params.gradient_accumulation).backward()
-                loss_value += loss.item() / params.gradient_accumulation
+            while True:
+                torch.manual_seed(seed * 1_000_003 + step)  # LoRA dropout
+                optimiser.zero_grad()
+                try:
+                    loss_value = 0.0
+                    for batch, heard in zip(step_batches(step), features, strict=True):
+                        loss_value += _backward(recogniser, batch, heard, params, limit)
+                    break
+                except RuntimeError as failure:
+                    if not is_out_of_memory(failure):
+                        raise
+                limit.halve()
             if not math.isfinite(loss_value):
                 raise IltError(
                     f"the loss is {loss_value} at step {step}: the training diverged; "
                     "lower learning_rate or look at the audio of this batch: "
-                    + ", ".join(e.id for e in plan[first][:4])
+                    + ", ".join(e.id for e in step_batches(step)[0][:4])
                 )
             torch.nn.utils.clip_grad_norm_(parameters, params.max_grad_norm)
             optimiser.step()

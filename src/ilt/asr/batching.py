@@ -1,0 +1,128 @@
+"""How much goes through a model at once: by count, by seconds of audio, by what memory holds."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ilt.asr.device import pick_device
+from ilt.errors import IltError
+from ilt.params import ModelParams
+
+__all__ = ["Batching", "MemoryLimit", "cut_batches", "prefetched", "workers_of"]
+
+T = TypeVar("T")
+GPU_WORKERS = 4
+
+
+def workers_of(model: ModelParams) -> int:
+    """Processes that prepare features: on a CPU they would only take time from the model."""
+    if model.workers is not None:
+        return model.workers
+    return GPU_WORKERS if pick_device(model.device).type == "cuda" else 0
+
+
+@dataclass(frozen=True)
+class Batching:
+    """At most so many utterances and seconds (padding included) in a batch, prepared by so many processes."""
+
+    utterances: int
+    seconds: float | None = None
+    workers: int = 0
+
+    @classmethod
+    def of(cls, model: ModelParams) -> Batching:
+        """As the parameters say for decoding."""
+        return cls(model.decode_batch, model.decode_batch_seconds, workers_of(model))
+
+
+def cut_batches(
+    items: Sequence[T], length: Callable[[T], float], most: int | None, budget: float | None
+) -> list[list[T]]:
+    """Cut items, sorted from short to long, into batches of at most `most` items and `budget` in length.
+
+    An item counts as long as the longest of its batch; one that is over the budget by itself is alone.
+    """
+    batches: list[list[T]] = []
+    for item in items:
+        last = batches[-1] if batches else []
+        full = not last or len(last) == most
+        if full or (budget is not None and (len(last) + 1) * length(item) > budget):
+            batches.append([item])
+        else:
+            last.append(item)
+    return batches
+
+
+class MemoryLimit:
+    """What memory has been seen to hold, in frames with padding: without limit until it was too much once.
+
+    advice: what the user could change, said with the message.
+    """
+
+    def __init__(self, advice: str) -> None:
+        self.advice = advice
+        self._budget: int | None = None
+        self._trying: list[int] = []
+
+    def parts(self, lengths: Sequence[int]) -> Iterator[slice]:
+        """Slices of a batch that each fit, as far as is known; the whole batch to begin with."""
+        start = 0
+        while start < len(lengths):
+            stop = start + 1
+            while stop < len(lengths) and (
+                self._budget is None or (stop + 1 - start) * max(lengths[start : stop + 1]) <= self._budget
+            ):
+                stop += 1
+            self._trying = list(lengths[start:stop])
+            yield slice(start, stop)
+            start = stop
+
+    def halve(self) -> None:
+        """The slice given last was too much: half of it from now on. Raises IltError for one utterance."""
+        count, longest = len(self._trying), max(self._trying)
+        if count == 1:
+            raise IltError(f"out of memory on a single utterance of {longest} frames; {self.advice}")
+        self._budget = (count // 2) * longest
+        print(
+            f"  out of memory on {count} utterances of up to {longest} frames at once: "
+            f"going on with {count // 2}; {self.advice}",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+class _Made(Dataset[T]):
+    def __init__(self, make: Callable[[int], T]) -> None:
+        self.make = make
+
+    def __getitem__(self, number: int) -> T:
+        return self.make(number)
+
+
+def _as_it_is(value: T) -> T:
+    return value
+
+
+def prefetched(make: Callable[[int], T], numbers: Sequence[int], workers: int) -> Iterator[T]:
+    """`make(number)` for each number, in order, made ahead by `workers` processes (0: here, when needed).
+
+    Tensors come in pinned memory where there is a GPU. What `make` gives must follow from its number alone.
+    """
+    if not workers or len(numbers) < 2:
+        yield from map(make, numbers)
+        return
+    yield from DataLoader(
+        _Made(make), batch_size=None, sampler=numbers, num_workers=min(workers, len(numbers)),
+        collate_fn=_as_it_is, pin_memory=torch.cuda.is_available(),
+        # Forked, the workers share the mapped features and start at once.
+        multiprocessing_context="fork",
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""Which languages a model can be told, and what stands in for a language that it does not know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ilt.errors import IltError
+
+__all__ = ["check_languages", "read_config", "say_taken_for", "whisper_languages"]
+
+MULTILINGUAL = 51865
+"""Whisper vocabularies of this size or more have languages and tasks (openai-whisper, `model.py`)."""
+
+
+def read_config(model_id: str, revision: str | None, name: str) -> dict[str, Any]:
+    """One of a model's JSON files, local or from the hub; {} where it is not there or cannot be had."""
+    path = Path(model_id) / name
+    if not Path(model_id).is_dir():
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+
+        try:
+            path = Path(hf_hub_download(model_id, name, revision=revision))
+        except (EntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
+            return {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def whisper_languages(config: Mapping[str, Any], generation: Mapping[str, Any]) -> frozenset[str] | None:
+    """The languages of a Whisper from its config.json and generation_config.json.
+
+    English-only checkpoints (`*.en`) have no table of languages and say `is_multilingual: false`; older
+    ones say nothing, and are told by their forced prompt (language and task, or not) or the size of their
+    vocabulary. None: a multilingual one without a table.
+    """
+    if table := generation.get("lang_to_id"):
+        return frozenset(token.strip("<|>") for token in table)
+    multilingual = generation.get("is_multilingual")
+    if multilingual is None:
+        forced = generation.get("forced_decoder_ids") or config.get("forced_decoder_ids") or []
+        multilingual = len(forced) > 1 or int(config.get("vocab_size", 0)) >= MULTILINGUAL
+    return None if multilingual else frozenset({"en"})
+
+
+def check_languages(
+    found: Iterable[str], known: frozenset[str] | None, taken_for: Mapping[str, str], model_id: str
+) -> None:
+    """Raise IltError, naming all of them, for languages that the model has not and nothing stands in for."""
+    if known is None:
+        return
+    unknown = sorted({code for code in found if taken_for.get(code, code) not in known})
+    if not unknown:
+        return
+    have = "English alone" if known == {"en"} else f"{len(known)} languages, {', '.join(sorted(known))}"
+    mapped = [code for code in unknown if code in taken_for]
+    lines = [f"  languages.{code}.as: {taken_for[code]!r} is no language of it either" for code in mapped]
+    lines += [
+        f"  {code}: take it for one that it knows with languages.{code}.as, "
+        f"as in languages: {{{code}: {{as: {min(known) if 'en' not in known else 'en'}}}}}"
+        for code in unknown
+        if code not in mapped
+    ]
+    raise IltError(
+        f"the model {model_id} does not know the language{'s' * (len(unknown) > 1)} "
+        f"{', '.join(map(repr, unknown))}; it has {have}:\n" + "\n".join(lines)
+    )
+
+
+def say_taken_for(frame: pl.DataFrame, taken_for: Mapping[str, str]) -> pl.DataFrame:
+    """A label table whose `reason` also says which language stood in for the row's, where one did."""
+    if not taken_for:
+        return frame
+    note = pl.format("; taken for {}", pl.col("language").replace_strict(dict(taken_for), default=None))
+    unsaid = note.is_not_null() & ~pl.col("reason").fill_null("").str.ends_with(note)
+    return frame.with_columns(reason=pl.when(unsaid).then(pl.concat_str("reason", note)).otherwise("reason"))
