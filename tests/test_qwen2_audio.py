@@ -17,7 +17,7 @@ from transformers import AutoProcessor
 from conftest import ROOT
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage, merge_adapters
-from ilt.asr.qwen2_audio import AUDIO, BASE_PROMPT
+from ilt.asr.prompts import AUDIO, BASE_PROMPT
 from ilt.asr.recogniser import load_recogniser
 from ilt.asr.transcribe import transcribe_table
 from ilt.corpus.audio import decode_flac
@@ -137,7 +137,7 @@ def test_a_cut_context_gives_the_same_texts(batch, heard):
 
 def test_a_chat_model_is_asked_through_its_template(chat_folder, batch):
     model = load(chat_folder)
-    prompt = model.prompt("es")
+    prompt = model.vocabulary.prompt("es")
     assert prompt.startswith("<|im_start|>system") and prompt.endswith("<|im_start|>assistant\n")
     assert prompt.count("<|AUDIO|>") == 1 and "Transcribe the Spanish speech" in prompt
     for one in model.transcribe(batch[0][:2], batch[1][:2]):
@@ -146,11 +146,11 @@ def test_a_chat_model_is_asked_through_its_template(chat_folder, batch):
 
 def test_prompts_are_the_users_by_language(chat_folder):
     model = load(chat_folder, prompts={"default": "Say it in {language}:", "pcm": "Say it in Naija:"})
-    assert "Say it in German:" in model.prompt("de")
-    assert "Say it in Naija:" in model.prompt("pcm")
+    assert "Say it in German:" in model.vocabulary.prompt("de")
+    assert "Say it in Naija:" in model.vocabulary.prompt("pcm")
     with pytest.raises(IltError, match=r"model\.prompts\.xyz"):
-        model.prompt("xyz")
-    with pytest.raises(IltError, match="exactly once"):
+        model.vocabulary.prompt("xyz")
+    with pytest.raises(IltError, match="once"):
         load(prompts={"default": f"{AUDIO} and {AUDIO}: <|{{code}}|>"}).loss(
             [torch.zeros(80, 60)], ["en"], ["a"]
         )
@@ -166,7 +166,7 @@ def test_a_few_utterances_can_be_learnt_by_heart(chat, chat_folder, store, spoke
     examples = [Example(*row) for row in table.select("id", "language", "text").iter_rows()]
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     params = TrainParams(
-        lora=LoraParams(r=16, target_modules=targets), learning_rate=8e-3, steps=60, batch_size=4,
+        lora=LoraParams(r=16, target_modules=targets), learning_rate=4e-3, steps=160, batch_size=4,
         evaluations=1, spec_augment=SpecAugmentParams(time_masks=0, frequency_masks=0, speed=0, formants=0),
     )  # fmt: skip
 

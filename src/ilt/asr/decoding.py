@@ -1,47 +1,131 @@
-"""Decoding with Whisper: greedy with evidence, beam search, and evidence for given tokens.
+"""Decoding for any architecture: greedy with evidence, beam search, and evidence for given tokens.
 
-All of it works on encoder states and explicit prompts. Nothing is taken from the checkpoint's generation
-settings but what `WhisperVocabulary` read from them, so that their many forms make no difference.
+Nothing is taken from a checkpoint's generation settings but what its vocabulary read from them, so that their
+many forms make no difference.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
-from transformers import (
-    GenerationConfig,
-    GenerationMixin,
-    LogitsProcessor,
-    LogitsProcessorList,
-    WhisperForConditionalGeneration,
-)
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
-from transformers.modeling_outputs import BaseModelOutput
+from transformers import GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from ilt.asr.recogniser import Hypothesis
-from ilt.asr.vocabulary import WhisperVocabulary
 
-__all__ = ["beam_search", "evidence", "greedy"]
+__all__ = [
+    "MARGIN",
+    "Opening",
+    "Vocabulary",
+    "beam_search",
+    "character_limits",
+    "clean_texts",
+    "complete",
+    "detected",
+    "evidence",
+    "greedy",
+    "letters_begun",
+    "mean_states",
+]
 
-Opening = tuple[float | None, str | None, float | None]
+MARGIN = 4
+"""Mel frames of silence behind the longest utterance of a batch with `audio_context: batch`."""
+
+LEAST_CHARACTERS = 4
+"""Characters that even the shortest utterance may have, over what its length allows."""
 
 
-def _openings(logits: torch.Tensor, vocabulary: WhisperVocabulary) -> list[Opening]:
-    """No-speech probability, detected language and its probability, from the first position's logits."""
-    first = logits.float()
-    probabilities = first.softmax(-1)
-    no_speech = vocabulary.no_speech
-    silent = probabilities[:, no_speech].tolist() if no_speech is not None else None
-    found: list[tuple[str | None, float | None]] = [(None, None)] * len(first)
-    if vocabulary.language_ids:
-        codes = sorted(vocabulary.language_ids)
-        share = first[:, [vocabulary.language_ids[code] for code in codes]].softmax(-1)
-        best, at = share.max(-1)
-        found = [(codes[i], p) for i, p in zip(at.tolist(), best.tolist(), strict=True)]
-    return [(silent[i] if silent else None, *found[i]) for i in range(len(first))]
+class Vocabulary(Protocol):
+    """What decoding asks of a model's tokens.
+
+    end: the token that ends a text. characters: letters that each token begins, (vocabulary,).
+    """
+
+    end: int
+    characters: torch.Tensor
+
+    def mask(self, logits: torch.Tensor, first: bool) -> torch.Tensor:
+        """`logits` (..., vocabulary) in float32 without what may not be said, at the beginning or later."""
+
+    def decode(self, tokens: Any) -> list[str]:
+        """Texts of token rows, without specials and with single spaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a model says of an utterance before the first token; None for what it does not say."""
+
+    no_speech_prob: float | None = None
+    detected_language: str | None = None
+    detected_probability: float | None = None
+
+
+def detected(logits: torch.Tensor, language_ids: Mapping[str, int]) -> list[tuple[str, float]]:
+    """The most probable language of each row of logits (batch, vocabulary), and its share among languages."""
+    codes = sorted(language_ids)
+    share = logits.float()[:, [language_ids[code] for code in codes]].softmax(-1)
+    best, at = share.max(-1)
+    return [(codes[i], p) for i, p in zip(at.tolist(), best.tolist(), strict=True)]
+
+
+def letters_begun(ids: Mapping[str, int], special: set[int], size: int) -> torch.Tensor:
+    """For each token of a byte-level vocabulary of `size`, how many letters begin in it: (size,).
+
+    A letter may be several tokens; the bytes that do not continue one are those that begin one.
+    """
+    to_byte = {letter: byte for byte, letter in bytes_to_unicode().items()}
+    begins = torch.zeros(size)
+    for token, index in ids.items():
+        if index not in special and index < size:
+            begins[index] = sum(to_byte.get(letter, 0) & 0xC0 != 0x80 for letter in token)
+    return begins
+
+
+def character_limits(features: Sequence[torch.Tensor], extractor: Any, pace: float | None) -> torch.Tensor:
+    """How many characters each utterance may have, at `pace` a second (None: any): (batch,)."""
+    second = extractor.sampling_rate / extractor.hop_length
+    limits = [LEAST_CHARACTERS + (pace or torch.inf) * feature.shape[1] / second for feature in features]
+    return torch.tensor(limits)
+
+
+def mean_states(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Mean over the first `lengths` (batch,) of states (batch, time, d): (batch, d), float32."""
+    lengths = lengths.to(states.device).clamp(1, states.shape[1])
+    mask = torch.arange(states.shape[1], device=states.device)[None] < lengths[:, None]
+    return (states.float() * mask[..., None]).sum(1) / lengths[:, None]
+
+
+def complete(
+    hypotheses: list[Hypothesis],
+    languages: Sequence[str],
+    taken_for: Mapping[str, str],
+    means: torch.Tensor | None,
+) -> list[Hypothesis]:
+    """The hypotheses with their mean encoder states (batch, d), if given.
+
+    A language that another stands in for (`taken_for`) is detected as what it was taken for.
+    """
+    embeddings = None if means is None else means.cpu().numpy()
+    for row, (hypothesis, language) in enumerate(zip(hypotheses, languages, strict=True)):
+        if embeddings is not None:
+            hypothesis.embedding = embeddings[row]
+        if (
+            hypothesis.detected_language is not None
+            and taken_for.get(language) == hypothesis.detected_language
+        ):
+            hypothesis.detected_language = language
+    return hypotheses
+
+
+def clean_texts(tokenizer: Any, tokens: Any) -> list[str]:
+    """Texts of token rows, without special tokens, broken letters and needless spaces."""
+    texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    return [" ".join(text.replace("\ufffd", "").split()) for text in texts]
 
 
 def _hypothesis(
@@ -49,23 +133,23 @@ def _hypothesis(
 ) -> Hypothesis:
     data = text.encode()
     ratio = len(data) / len(zlib.compress(data)) if data else 0.0
-    return Hypothesis(text, average, low, entropy, ratio, *opening, finished=finished)
+    said = (opening.no_speech_prob, opening.detected_language, opening.detected_probability)
+    return Hypothesis(text, average, low, entropy, ratio, *said, finished=finished)
 
 
 def greedy(
-    model: WhisperForConditionalGeneration,
-    vocabulary: WhisperVocabulary,
-    states: torch.Tensor,
-    prefixes: torch.Tensor,
+    step: Callable[[torch.Tensor | None], torch.Tensor],
+    openings: Callable[[], Sequence[Opening]],
+    vocabulary: Vocabulary,
     limits: torch.Tensor,
     max_tokens: int,
 ) -> list[Hypothesis]:
     """The most probable token at every step, with the evidence of those steps.
 
-    states: (batch, positions, d). prefixes: (batch, prompt). limits: characters that each may have, (batch,).
+    step:     logits (batch, vocabulary) of the next token; takes the tokens chosen last (batch, 1), or None.
+    openings: asked behind the last step. limits: characters that each utterance may have, (batch,).
     """
-    count, device = len(prefixes), states.device
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    count, device, end = len(limits), limits.device, vocabulary.end
     tokens: list[torch.Tensor] = []
     total = torch.zeros(count, device=device)
     least = torch.zeros(count, device=device)
@@ -73,15 +157,9 @@ def greedy(
     length = torch.zeros(count, device=device)
     done = torch.zeros(count, dtype=torch.bool, device=device)
     ended, written = done.clone(), torch.zeros(count, device=device)
-    inputs, opening = prefixes, None
-    for step in range(max_tokens + 1):
-        output = model(
-            encoder_outputs=BaseModelOutput(states), decoder_input_ids=inputs,
-            past_key_values=cache, use_cache=True,
-        )  # fmt: skip
-        if opening is None:
-            opening = _openings(output.logits[:, 0], vocabulary)
-        scores = vocabulary.mask(output.logits[:, -1], step == 0).log_softmax(-1)
+    inputs: torch.Tensor | None = None
+    for number in range(max_tokens + 1):
+        scores = vocabulary.mask(step(inputs), number == 0).log_softmax(-1)
         best, chosen = scores.max(-1)
         spread = -(scores.exp() * scores.clamp_min(-1e4)).sum(-1)
         active = (~done).float()
@@ -91,15 +169,14 @@ def greedy(
         least = torch.where(done, least, torch.minimum(least, best))
         written += vocabulary.characters[chosen] * ~done
         cut = ~done & (written > limits)
-        chosen = chosen.masked_fill(done | cut, vocabulary.end)
-        ended |= ~cut & ~done & (chosen == vocabulary.end)
-        done |= chosen == vocabulary.end
+        chosen = chosen.masked_fill(done | cut, end)
+        ended |= ~cut & ~done & (chosen == end)
+        done |= chosen == end
         tokens.append(chosen)
         if bool(done.all()):
             break
         inputs = chosen[:, None]
-    texts = vocabulary.decode(torch.stack(tokens, 1))
-    assert opening is not None
+    texts, opening = vocabulary.decode(torch.stack(tokens, 1)), openings()
     values = [(total / length).tolist(), least.tolist(), (entropy / length).tolist(), ended.tolist()]
     return [
         _hypothesis(text, average, low, mean, opening[row], finished)
@@ -110,7 +187,7 @@ def greedy(
 class _Rules(LogitsProcessor):  # type: ignore[misc]
     """What may not be said, and an end for utterances that are longer than anybody can speak."""
 
-    def __init__(self, vocabulary: WhisperVocabulary, lead: int, limits: torch.Tensor) -> None:
+    def __init__(self, vocabulary: Vocabulary, lead: int, limits: torch.Tensor) -> None:
         self.vocabulary, self.lead, self.limits = vocabulary, lead, limits
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -126,7 +203,7 @@ class _Rules(LogitsProcessor):  # type: ignore[misc]
 
 
 @contextmanager
-def _settings(model: WhisperForConditionalGeneration, settings: GenerationConfig) -> Iterator[None]:
+def _settings(model: Any, settings: GenerationConfig) -> Iterator[None]:
     """Within the block the model has these generation settings: `generate` mixes them with those given."""
     own = model.generation_config
     model.generation_config = settings
@@ -137,52 +214,54 @@ def _settings(model: WhisperForConditionalGeneration, settings: GenerationConfig
 
 
 def beam_search(
-    model: WhisperForConditionalGeneration,
-    vocabulary: WhisperVocabulary,
-    states: torch.Tensor,
-    prefixes: torch.Tensor,
+    model: Any,
+    vocabulary: Vocabulary,
+    inputs: dict[str, Any],
+    lead: int,
     limits: torch.Tensor,
     max_tokens: int,
     beams: int,
 ) -> list[list[int]]:
-    """The best tokens of each utterance by beam search, without prompt and end; arguments as in `greedy`."""
-    end, lead = vocabulary.end, prefixes.shape[1]
+    """The best tokens of each utterance by beam search, without prompt and end.
+
+    inputs: what `generate` takes. lead: tokens of the prompt. limits: as in `greedy`.
+    """
+    end = vocabulary.end
     settings = GenerationConfig(
         num_beams=beams, do_sample=False, max_new_tokens=max_tokens + 1, max_length=None, use_cache=True,
-        eos_token_id=end, pad_token_id=end, bos_token_id=end, decoder_start_token_id=vocabulary.start,
+        eos_token_id=end, pad_token_id=end, bos_token_id=end, decoder_start_token_id=end,
     )  # fmt: skip
     with _settings(model, settings):
         # Not Whisper's own `generate`, which would have its own mind about prompts and time stamps.
         output = GenerationMixin.generate(
-            model, encoder_outputs=BaseModelOutput(states), decoder_input_ids=prefixes,
-            logits_processor=LogitsProcessorList([_Rules(vocabulary, lead, limits)]),
-        )  # fmt: skip
+            model, **inputs, logits_processor=LogitsProcessorList([_Rules(vocabulary, lead, limits)])
+        )
     rows = [row[lead:] for row in output.tolist()]
     return [row[: row.index(end)] if end in row else row for row in rows]
 
 
 def evidence(
-    model: WhisperForConditionalGeneration,
-    vocabulary: WhisperVocabulary,
-    states: torch.Tensor,
-    prefixes: torch.Tensor,
-    found: list[list[int]],
+    found: Sequence[list[int]],
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    openings: Sequence[Opening],
+    vocabulary: Vocabulary,
     limits: torch.Tensor,
     max_tokens: int,
 ) -> list[Hypothesis]:
-    """Hypotheses for tokens that were found some other way, with evidence by teacher forcing."""
-    targets = [[*tokens, vocabulary.end] for tokens in found]
-    inputs, labels = vocabulary.teacher(prefixes, targets)
-    logits = model(encoder_outputs=BaseModelOutput(states), decoder_input_ids=inputs, use_cache=False).logits
-    opening = _openings(logits[:, 0], vocabulary)
+    """Hypotheses for tokens that were found some other way, with evidence by teacher forcing.
+
+    logits: (batch, time, vocabulary). labels: (batch, time), what each position has to predict, the end token
+    included, -100 where nothing. limits: as in `greedy`.
+    """
     result = []
     for row, text in enumerate(vocabulary.decode(found)):
         kept = labels[row] != -100
         scores = vocabulary.mask(logits[row, kept], first=False).log_softmax(-1)
         chosen = scores.gather(1, labels[row, kept][:, None])[:, 0].clamp_min(-100)
         spread = -(scores.exp() * scores.clamp_min(-1e4)).sum(-1)
-        tokens = torch.tensor(found[row], dtype=torch.long, device=states.device)
+        tokens = torch.tensor(found[row], dtype=torch.long, device=logits.device)
         cut = len(found[row]) > max_tokens or bool(vocabulary.characters[tokens].sum() > limits[row])
         values = (float(chosen.mean()), float(chosen.min()), float(spread.mean()))
-        result.append(_hypothesis(text, *values, opening[row], finished=not cut))
+        result.append(_hypothesis(text, *values, openings[row], finished=not cut))
     return result

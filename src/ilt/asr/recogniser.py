@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ilt.asr.lineage import Lineage
     from ilt.params import ModelParams
 
-__all__ = ["Hypothesis", "Recogniser", "load_recogniser"]
+__all__ = ["Hypothesis", "Recogniser", "load_recogniser", "too_long"]
 
 
 @dataclass(slots=True)
@@ -80,6 +80,14 @@ class Recogniser(Protocol):
         label_smoothing: float = 0.0,
     ) -> torch.Tensor:
         """Mean cross-entropy (nats a token) of the texts, with gradients."""
+
+
+def too_long(text: str, tokens: int, most: int, model_id: str) -> IltError:
+    """The error for a label that a model cannot write."""
+    return IltError(
+        f"a label of {tokens} tokens is longer than the {most} that {model_id} can write: {text[:60]!r}...; "
+        "cut the utterance into shorter ones"
+    )
 
 
 def load_recogniser(lineage: Lineage, params: ModelParams) -> Recogniser:

@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 from transformers import GenerationConfig, PretrainedConfig, WhisperTokenizer
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
+from ilt.asr.decoding import clean_texts, letters_begun
 from ilt.asr.languages import check_languages, whisper_languages
 from ilt.errors import IltError
 
@@ -68,7 +68,7 @@ class WhisperVocabulary:
         self.banned = self._tokens({*special, *stamps, *(settings.suppress_tokens or ())})
         # An empty transcript is a possible answer, so the end token stays allowed at the beginning.
         self.banned_first = self._tokens(settings.begin_suppress_tokens or ())
-        self.characters = self._letters(special)
+        self.characters = letters_begun(self._ids, special, self.size).to(device)
 
     def _id(self, token: str) -> int:
         if token not in self._ids:
@@ -88,15 +88,6 @@ class WhisperVocabulary:
         kept = {index for index in indices if 0 <= index < self.size} - {self.end}
         return torch.tensor(sorted(kept), dtype=torch.long, device=self.device)
 
-    def _letters(self, special: set[int]) -> torch.Tensor:
-        """Letters that each token begins: bytes that do not continue one. A letter may be several tokens."""
-        to_byte = {letter: byte for byte, letter in bytes_to_unicode().items()}
-        begins = torch.zeros(self.size)
-        for token, index in self._ids.items():
-            if index not in special:
-                begins[index] = sum(to_byte.get(letter, 0) & 0xC0 != 0x80 for letter in token)
-        return begins.to(self.device)
-
     def prefixes(self, languages: Sequence[str]) -> torch.Tensor:
         """The prompt of each utterance, (batch, prompt). Raises IltError for languages that cannot be had."""
         check_languages(languages, self.languages, self.taken_for, self.name)
@@ -112,8 +103,7 @@ class WhisperVocabulary:
 
     def decode(self, tokens: Any) -> list[str]:
         """Texts of token rows, without specials and with single spaces."""
-        texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [" ".join(text.replace("\ufffd", "").split()) for text in texts]
+        return clean_texts(self.tokenizer, tokens)
 
     def mask(self, logits: torch.Tensor, first: bool) -> torch.Tensor:
         """`logits` (..., vocabulary) in float32 without what may not be said. Changes float32 in place."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch.nn import functional
@@ -12,26 +11,30 @@ from transformers import (
     WhisperForConditionalGeneration,
     WhisperTokenizer,
 )
-from transformers.utils.logging import disable_progress_bar
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
 
 from ilt.asr.context import audio_context
-from ilt.asr.decoding import beam_search, evidence, greedy
-from ilt.asr.device import pick_attention, pick_device, pick_dtype
+from ilt.asr.decoding import (
+    MARGIN,
+    Opening,
+    beam_search,
+    character_limits,
+    complete,
+    detected,
+    evidence,
+    greedy,
+    mean_states,
+)
 from ilt.asr.features import pad_features
-from ilt.asr.lineage import Lineage, merge_adapters
-from ilt.asr.recogniser import Hypothesis
+from ilt.asr.lineage import Lineage
+from ilt.asr.loading import load_weights, revision_of
+from ilt.asr.recogniser import Hypothesis, too_long
 from ilt.asr.vocabulary import WhisperVocabulary
 from ilt.errors import IltError
 from ilt.params import ModelParams
 
 __all__ = ["WhisperRecogniser"]
-
-MARGIN = 4
-"""Mel frames of silence behind the longest utterance of a batch with `audio_context: batch`."""
-
-
-LEAST_CHARACTERS = 4
-"""Characters that even the shortest utterance may have, over what its length allows."""
 
 
 class WhisperRecogniser:
@@ -39,15 +42,8 @@ class WhisperRecogniser:
 
     def __init__(self, lineage: Lineage, params: ModelParams) -> None:
         self.lineage, self.params = lineage, params
-        self.device = pick_device(params.device)
-        load = {"revision": lineage.revision} if lineage.revision else {}
-        disable_progress_bar()
-        model = WhisperForConditionalGeneration.from_pretrained(
-            lineage.id, use_safetensors=True, dtype=torch.float32, **load
-        )
-        merge_adapters(model, [Path(link.path) for link in lineage.adapters])
-        model.set_attn_implementation(pick_attention(params.attention, self.device))
-        self.model = model.to(self.device, pick_dtype(params.dtype, self.device)).eval()
+        model = load_weights(WhisperForConditionalGeneration, lineage, params)
+        self.model, self.device, load = model, model.device, revision_of(lineage)
         self.extractor = WhisperFeatureExtractor.from_pretrained(lineage.id, **load)
         if self.extractor.feature_size != model.config.num_mel_bins:
             raise IltError(
@@ -91,19 +87,6 @@ class WhisperRecogniser:
             padded = padded.pin_memory()
         return padded.to(self.device, self.model.dtype, non_blocking=True)
 
-    def _mean_states(self, states: torch.Tensor, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        lengths = torch.tensor([-(-f.shape[1] // 2) for f in features], device=states.device)
-        lengths = lengths.clamp(1, states.shape[1])
-        mask = torch.arange(states.shape[1], device=states.device)[None] < lengths[:, None]
-        return (states.float() * mask[..., None]).sum(1) / lengths[:, None]
-
-    def _limits(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        """How many characters each utterance may have, by its length: (batch,)."""
-        pace = self.params.max_chars_per_second or torch.inf
-        second = self.extractor.sampling_rate / self.extractor.hop_length
-        limits = [LEAST_CHARACTERS + pace * feature.shape[1] / second for feature in features]
-        return torch.tensor(limits, device=self.device)
-
     @torch.inference_mode()
     def transcribe(
         self, features: Sequence[torch.Tensor], languages: Sequence[str], beams: int = 1, embed: bool = False
@@ -114,30 +97,54 @@ class WhisperRecogniser:
         prefixes = self.vocabulary.prefixes(languages)
         with audio_context(self.model, padded.shape[-1]):
             states = self.model.model.encoder(padded).last_hidden_state
-        means = self._mean_states(states, features).cpu().numpy() if embed else None
-        limits, given = self._limits(features), (self.model, self.vocabulary, states, prefixes)
+        limits = character_limits(features, self.extractor, self.params.max_chars_per_second).to(self.device)
         if beams == 1:
-            hypotheses = greedy(*given, limits, self.max_tokens)
+            hypotheses = self._greedy(states, prefixes, limits)
         else:
-            found = beam_search(*given, limits, self.max_tokens, beams)
-            hypotheses = evidence(*given, found, limits, self.max_tokens)
-        for row, hypothesis in enumerate(hypotheses):
-            if means is not None:
-                hypothesis.embedding = means[row]
-            # A language that another stands in for is heard as what it was taken for.
-            if hypothesis.detected_language == self.params.languages.get(languages[row]):
-                hypothesis.detected_language = hypothesis.detected_language and languages[row]
-        return hypotheses
+            hypotheses = self._beam_search(states, prefixes, limits, beams)
+        lengths = torch.tensor([-(-feature.shape[1] // 2) for feature in features])
+        means = mean_states(states, lengths) if embed else None
+        return complete(hypotheses, languages, self.params.languages, means)
+
+    def _openings(self, logits: torch.Tensor) -> list[Opening]:
+        """What the logits of the first position (batch, vocabulary) say."""
+        silence, languages = self.vocabulary.no_speech, self.language_ids
+        silent = logits.float().softmax(-1)[:, silence].tolist() if silence is not None else None
+        found = detected(logits, languages) if languages else [(None, None)] * len(logits)
+        return [Opening(silent[row] if silent else None, *said) for row, said in enumerate(found)]
+
+    def _greedy(self, states: torch.Tensor, prefixes: torch.Tensor, limits: torch.Tensor) -> list[Hypothesis]:
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        openings: list[Opening] = []
+
+        def step(chosen: torch.Tensor | None) -> torch.Tensor:
+            logits: torch.Tensor = self.model(
+                encoder_outputs=BaseModelOutput(states), past_key_values=cache, use_cache=True,
+                decoder_input_ids=prefixes if chosen is None else chosen,
+            ).logits  # fmt: skip
+            if chosen is None:
+                openings.extend(self._openings(logits[:, 0]))
+            return logits[:, -1]
+
+        return greedy(step, lambda: openings, self.vocabulary, limits, self.max_tokens)
+
+    def _beam_search(
+        self, states: torch.Tensor, prefixes: torch.Tensor, limits: torch.Tensor, beams: int
+    ) -> list[Hypothesis]:
+        heard, most = BaseModelOutput(states), self.max_tokens
+        inputs = {"encoder_outputs": heard, "decoder_input_ids": prefixes}
+        found = beam_search(self.model, self.vocabulary, inputs, prefixes.shape[1], limits, most, beams)
+        forced, labels = self.vocabulary.teacher(prefixes, [[*row, self.vocabulary.end] for row in found])
+        logits = self.model(encoder_outputs=heard, decoder_input_ids=forced, use_cache=False).logits
+        openings = self._openings(logits[:, 0])
+        return evidence(found, logits, labels, openings, self.vocabulary, limits, most)
 
     def _targets(self, languages: Sequence[str], texts: Sequence[str]) -> list[list[int]]:
         targets = []
         for language, text in zip(languages, texts, strict=True):
             tokens = self.vocabulary.encode(text, language)
             if len(tokens) > self.max_tokens:
-                raise IltError(
-                    f"a label of {len(tokens)} tokens is longer than the {self.max_tokens} that "
-                    f"{self.lineage.id} can write: {text[:60]!r}...; cut the utterance into shorter ones"
-                )
+                raise too_long(text, len(tokens), self.max_tokens, self.lineage.id)
             targets.append([*tokens, self.vocabulary.end])
         return targets
 

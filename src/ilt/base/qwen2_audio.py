@@ -32,7 +32,7 @@ from transformers import (
 
 from ilt.asr.context import audio_context
 from ilt.asr.features import pad_features
-from ilt.asr.qwen2_audio import AUDIO, BASE_PROMPT
+from ilt.asr.prompts import AUDIO, BASE_PROMPT
 from ilt.base.augment import augment, mask
 from ilt.base.speech import Example, training_examples
 from ilt.base.tokenizer import letter_vocabulary

@@ -1,0 +1,43 @@
+"""Loading the weights of a lineage, the same way for every architecture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from transformers import AutoConfig, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
+
+from ilt.asr.device import pick_attention, pick_device, pick_dtype
+from ilt.asr.lineage import Lineage, merge_adapters
+from ilt.params import ModelParams
+
+__all__ = ["load_weights", "revision_of"]
+
+M = TypeVar("M", bound=PreTrainedModel)
+
+
+def revision_of(lineage: Lineage) -> dict[str, Any]:
+    """What `from_pretrained` is told of a hub model's revision; nothing for a folder."""
+    return {"revision": lineage.revision} if lineage.revision else {}
+
+
+def load_weights(kind: type[M], lineage: Lineage, params: ModelParams) -> M:
+    """The base with all adapters of its lineage merged, cast and on its device, for inference.
+
+    Weights are loaded in float32 and cast behind the last adapter; a checkpoint that is stored in what the
+    model will be in is loaded so, which comes to the same (`merge_adapters`) with half of the memory.
+    """
+    disable_progress_bar()
+    device = pick_device(params.device)
+    dtype = pick_dtype(params.dtype, device)
+    load = revision_of(lineage)
+    stored = AutoConfig.from_pretrained(lineage.id, **load).dtype
+    model = kind.from_pretrained(
+        lineage.id, use_safetensors=True, dtype=dtype if stored == dtype else torch.float32, **load
+    )
+    merge_adapters(model, [Path(link.path) for link in lineage.adapters])
+    model.set_attn_implementation(pick_attention(params.attention, device))
+    moved: M = model.to(device, dtype).eval()  # type: ignore[arg-type]
+    return moved
