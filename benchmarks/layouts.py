@@ -223,6 +223,7 @@ def parquet_paths(folder: Path, said: list[Utterance]) -> Sources:
 def save_to_disk(folder: Path, said: list[Utterance]) -> Sources:
     import datasets
 
+    datasets.disable_progress_bars()
     _clips(folder / "clips", said)
     parts = {}
     for split, name in TAKEN.items():

@@ -28,7 +28,8 @@ RATE = 16_000
 
 MP3_LEAD = 2.0
 """Seconds before an offset at which decoding of mp3 starts: its frames lean on earlier ones (the bit
-reservoir, up to 511 bytes, which are half a second at the lowest rate), and libsndfile seeks without them."""
+reservoir, up to 511 bytes, which are half a second at the lowest rate), and libsndfile seeks without them.
+soundfile seeks after every read, too."""
 
 END_TOLERANCE = 0.25
 """Seconds by which a segment may run over the end of its file: manifests round, and encoders pad."""
@@ -63,20 +64,13 @@ def _opened(source: Path | bytes) -> Iterator[soundfile.SoundFile]:
         raise ValueError(f"not audio that libsndfile can read: {error}") from None
 
 
-def _go_to(file: soundfile.SoundFile, offset: float) -> None:
-    """Seek to `offset` seconds, such that what is read next is what a decoder from the start would give."""
-    at = round(offset * file.samplerate)
-    if not at:
-        return
-    if offset * file.samplerate >= file.frames:
-        raise ValueError(f"offset {offset} s is behind the end ({file.frames / file.samplerate:.2f} s)")
-    lead = round(MP3_LEAD * file.samplerate) if file.format == "MP3" else 0
-    file.seek(max(0, at - lead))
-    file.read(min(at, lead), dtype="float32")
-
-
-def _mono(samples: np.ndarray) -> np.ndarray:
-    mono: np.ndarray = samples.mean(axis=1)
+def _mono(file: soundfile.SoundFile, at: int, count: int) -> np.ndarray:
+    """`count` samples (-1: all) from sample `at` on, as decoding from the start gives them, mixed down."""
+    lead = min(at, round(MP3_LEAD * file.samplerate) if file.format == "MP3" else 0)
+    if at:
+        file.seek(at - lead)
+    samples = file.read(count if count < 0 else lead + count, dtype="float32", always_2d=True)
+    mono: np.ndarray = samples[lead:].mean(axis=1)
     if not np.isfinite(mono).all():
         raise ValueError("the audio contains NaN or infinite samples")
     return mono
@@ -101,15 +95,15 @@ def read_audio(
         stated = file.frames / rate - offset if duration is None else duration
         if longest is not None and stated > 1.1 * longest + 5.0:  # headers of mp3 are not to be relied on
             raise TooLong(stated)
-        _go_to(file, offset)
+        if offset and offset * rate >= file.frames:
+            raise ValueError(f"offset {offset} s is behind the end ({file.frames / rate:.2f} s)")
         count = -1 if duration is None else round(duration * rate)
-        samples = file.read(count, dtype="float32", always_2d=True)
-    if not len(samples):
+        mono = _mono(file, round(offset * rate), count)
+    if not len(mono):
         raise ValueError("the audio has no samples")
-    if duration is not None and len(samples) < count - END_TOLERANCE * rate:
-        end = offset + len(samples) / rate
+    if duration is not None and len(mono) < count - END_TOLERANCE * rate:
+        end = offset + len(mono) / rate
         raise ValueError(f"the segment ends at {offset + duration:.2f} s, the audio at {end:.2f} s")
-    mono = _mono(samples)
     if rate != RATE:
         mono = soxr.resample(mono, rate, RATE)
     return np.clip(mono, -1.0, 1.0).astype(np.float32)
@@ -119,14 +113,13 @@ def read_blocks(source: Path | bytes, offset: float, duration: float | None) -> 
     """As `read_audio`, but half a minute at a time, resampled as one stream: for recordings of any length."""
     with _opened(source) as file:
         rate = file.samplerate
-        _go_to(file, offset)
-        left = round((file.frames / rate if duration is None else duration) * rate)
+        at = round(offset * rate)
+        end = file.frames if duration is None else min(file.frames, at + round(duration * rate))
         stream = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32")
-        while left > 0:
-            samples = file.read(min(left, 30 * rate), dtype="float32", always_2d=True)
-            left = left - len(samples) if len(samples) else 0
-            mono = _mono(samples) if len(samples) else np.zeros(0, np.float32)
-            yield stream.resample_chunk(mono, last=left <= 0) if stream else mono
+        for start in range(at, end, 30 * rate):
+            count = min(end - start, 30 * rate)
+            mono = _mono(file, start, count)
+            yield stream.resample_chunk(mono, last=start + count >= end) if stream else mono
 
 
 def _to_int16(samples: np.ndarray) -> np.ndarray:

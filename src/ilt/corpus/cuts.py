@@ -7,10 +7,12 @@ and what is dropped cannot be labelled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ilt.corpus.audio import RATE, audio_seconds, read_blocks
 from ilt.corpus.formats.row import Row
@@ -21,6 +23,9 @@ __all__ = ["FRAME", "Cutter", "cut_spans", "speech_frames"]
 
 FRAME = 512
 """Samples of 16 kHz audio that the model judges at once."""
+
+CONTEXT = 64
+"""Samples before a frame that the model hears with it."""
 
 HYSTERESIS = 0.15
 """Speech goes on until the probability falls this far below the threshold, as in Silero's own code."""
@@ -84,6 +89,7 @@ class Cutter:
     def __init__(self, params: CutParams, longest: float) -> None:
         self.params, self.longest = params, min(longest, params.max_duration)
         try:
+            import onnxruntime  # noqa: F401  Silero imports it late
             import torch
 
             threads = torch.get_num_threads()
@@ -92,29 +98,31 @@ class Cutter:
             torch.set_num_threads(threads)  # importing it sets one
         except ImportError:
             raise IltError(
-                "corpus.cut.method=vad needs the package silero-vad; pip install 'ilt[vad]', or cut the "
-                "recordings yourself and give offsets"
+                "corpus.cut.method=vad needs the packages silero-vad and onnxruntime; pip install 'ilt[vad]' "
+                "(in a clone: pip install -e '.[vad]'), or cut the recordings yourself and give offsets"
             ) from None
-        self._model = load_silero_vad()
+        self._model = load_silero_vad(sequence=True)
 
-    def probabilities(self, blocks: Iterator[np.ndarray]) -> np.ndarray:
-        """Speech probability of each frame, (frames,); the last one is padded with silence."""
-        import torch
+    def probabilities(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
+        """Speech probability of each frame, (frames,); the last one is padded with silence.
 
-        found: list[float] = []
-        rest = np.zeros(0, np.float32)
-        self._model.reset_states()
-        with torch.inference_mode():
-            for block in blocks:
-                samples = np.concatenate([rest, block])
-                whole = len(samples) // FRAME * FRAME
-                frames = torch.from_numpy(samples[:whole].reshape(-1, 1, FRAME))
-                found += [float(self._model(frame, RATE)) for frame in frames]
-                rest = samples[whole:]
-            if len(rest):
-                last = torch.from_numpy(np.pad(rest, (0, FRAME - len(rest)))[None])
-                found.append(float(self._model(last, RATE)))
-        return np.array(found, np.float32)
+        The same as the model's own `audio_forward` of all blocks in one, which would hold them all.
+        """
+        found: list[np.ndarray] = []
+        states = [np.zeros((1, 1, 128), np.float32)] * 2
+        rest = np.zeros(CONTEXT, np.float32)
+        for block in chain(blocks, (None,)):
+            left = len(rest) - CONTEXT
+            fresh = np.zeros(-left % FRAME, np.float32) if block is None else block
+            samples = np.concatenate([rest, fresh])
+            count = (len(samples) - CONTEXT) // FRAME
+            if count:
+                frames = sliding_window_view(samples, CONTEXT + FRAME)[::FRAME]
+                inputs = {"input": np.ascontiguousarray(frames), "h": states[0], "c": states[1]}
+                values, *states = self._model.session.run(["speech_probs", "hn", "cn"], inputs)
+                found.append(values.reshape(-1))
+            rest = samples[count * FRAME :]
+        return np.concatenate(found) if found else np.zeros(0, np.float32)
 
     def __call__(self, row: Row) -> Iterator[Row | Problem]:
         if row.split != "pool" or row.audio is None:

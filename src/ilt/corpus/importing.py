@@ -31,7 +31,7 @@ from ilt.paths import WORK, replacing
 
 __all__ = ["Imported", "Limits", "import_rows"]
 
-GROUP_BYTES, GROUP_ROWS = 32 * 2**20, 65_536
+GROUP_BYTES, GROUP_ROWS = 8 * 2**20, 65_536
 """Of audio and of rows in one row group of the utterance table: what is held while it is written or read."""
 
 META = {

@@ -75,7 +75,7 @@ def _open(params: SourceParams, parameter: str) -> list[Source]:
     if params.format == "mlc-slm":
         from ilt.corpus.formats.mlcslm import MlcSlm
 
-        return [MlcSlm(path, parameter)]
+        return [MlcSlm(path, parameter, params.language if isinstance(params.language, dict) else ())]
     if params.format == "common-voice":
         return _common_voice(path, params, parameter, root)
     if params.format == "table":

@@ -11,7 +11,7 @@ centiseconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ilt.corpus.formats.row import Row, Source, lines
@@ -28,12 +28,16 @@ LANGUAGES = {
 
 
 class MlcSlm(Source):
-    """A set of the challenge: a folder with the languages' folders somewhere below it."""
+    """A set of the challenge: a folder with the languages' folders somewhere below it.
+
+    names: folders that name a language beside those of the challenge, or one of its accents.
+    """
 
     languages = LANGUAGES
 
-    def __init__(self, path: Path, parameter: str) -> None:
+    def __init__(self, path: Path, parameter: str, names: Iterable[str] = ()) -> None:
         self.path, self.parameter = path, parameter
+        self.names = set(LANGUAGES) | {name.split("-")[0] for name in names}
         self._texts = sorted(path.rglob("*.txt")) if path.is_dir() else []
         if not self._texts:
             raise IltError(
@@ -48,7 +52,7 @@ class MlcSlm(Source):
         """The name of language and accent, as `English-American`: the first folder that names a language."""
         for depth, folder in enumerate(folders):
             name, *accent = re.split(r"[-_ ]", folder, maxsplit=1)
-            if name in LANGUAGES:
+            if name in self.names:
                 if name == "English" and not accent:
                     accent = list(folders[depth + 1 : depth + 2])
                 return "-".join([name, *accent])
