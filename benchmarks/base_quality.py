@@ -17,7 +17,8 @@ from ilt.asr.lineage import base_lineage
 from ilt.asr.recogniser import load_recogniser
 from ilt.asr.transcribe import transcribe_table
 from ilt.corpus.demo import demo_corpus
-from ilt.corpus.manifest import read_manifest
+from ilt.corpus.importing import Limits, import_rows
+from ilt.corpus.manifest import Manifest
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.evaluation.scoring import rates
 from ilt.params import ModelParams, load_params
@@ -49,8 +50,8 @@ def main() -> None:
     result: dict[str, object] = {"machine": machine()}
     result["source, clean, unheard voices"] = measure(rows.filter(pl.col("split") == "retention"), model)
     if args.human_digits:
-        found = read_manifest(args.human_digits, 0.1, 6.0, None)
-        people = pl.DataFrame(found.rows, schema=UTTERANCE_TABLE.schema).filter(pl.col("split") == "test")
+        found = import_rows(Manifest(args.human_digits).rows(), Limits(0.1, 6.0))
+        people = found.table().filter(pl.col("split") == "test")
         result["human-digits test"] = measure(people, model)
     for name, rate in result.items():
         if isinstance(rate, dict) and "micro" in rate:

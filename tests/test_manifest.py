@@ -12,7 +12,8 @@ import pytest
 import soundfile
 
 from ilt.corpus.audio import RATE
-from ilt.corpus.manifest import audio_files, read_manifest, read_references
+from ilt.corpus.importing import Limits, import_rows
+from ilt.corpus.manifest import Manifest, read_references
 from ilt.corpus.table import POOL_REFERENCE_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
 from ilt.corpus.validate import check_corpus
 from ilt.errors import IltError
@@ -36,7 +37,7 @@ def _write(path, lines):
 
 
 def _read(path, languages=LANGUAGES):
-    return read_manifest(path, min_duration=0.1, max_duration=6.0, languages=languages)
+    return import_rows(Manifest(path).rows(), Limits(0.1, 6.0, languages))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_every_problem_is_found_in_one_pass_and_good_rows_come_through(audio):
     assert [(p.where, p.id) for p in problems] == [(where, key) for where, key, _ in expected]
     for problem, (_, _, what) in zip(problems, expected, strict=True):
         assert what in problem.what
-    assert [row["id"] for row in found.rows] == ["g", "p", "d", "t"]
+    assert found.rows["id"].to_list() == ["g", "p", "d", "t"]
 
 
 def test_one_line_with_many_faults_tells_them_all(audio):
@@ -111,29 +112,31 @@ def test_one_line_with_many_faults_tells_them_all(audio):
 def test_good_rows_fit_the_utterance_table(audio):
     found = _read(_write(audio / "good.jsonl", GOOD))
     assert not found.problems
-    rows = pl.DataFrame(found.rows, schema=UTTERANCE_TABLE.schema)
+    rows = found.table()
+    assert dict(rows.schema) == UTTERANCE_TABLE.schema
     assert rows["duration"].to_list() == [1.0] * 4
-    assert rows["speaker"].to_list() == [None, None, "anna", None]
-    assert rows["language"].to_list() == ["en", "en", "ko", "en"]
+    assert rows["id"].to_list() == ["d", "g", "p", "t"]
+    assert rows["speaker"].to_list() == ["anna", None, None, None]
+    assert rows["language"].to_list() == ["ko", "en", "en", "en"]
 
 
 def test_the_text_of_the_pool_becomes_a_reference_and_not_a_text(audio):
     found = _read(_write(audio / "good.jsonl", GOOD))
-    assert [row["text"] for row in found.rows] == ["two six zero", None, "일 이", "two six zero"]
-    assert found.references == [{"id": "p", "text": "two six zero"}]
+    assert found.table()["text"].to_list() == ["일 이", "two six zero", None, "two six zero"]
+    assert found.references.rows() == [("p", "two six zero")]
 
 
 def test_the_pool_does_without_text(audio):
     found = _read(_write(audio / "pool.jsonl", [_line("good1.wav", "pool", None)]))
     assert not found.problems
-    assert found.references == []
+    assert found.references.is_empty()
 
 
 def test_segments_of_one_file_get_ids_and_durations_of_their_own(audio):
     lines = [_line("good0.wav", offset=offset, duration=0.25) for offset in (0.25, 0.5)]
     found = _read(_write(audio / "segments.jsonl", lines))
-    assert [row["id"] for row in found.rows] == ["good0-0.25", "good0-0.5"]
-    assert [row["duration"] for row in found.rows] == [0.25, 0.25]
+    assert found.rows["id"].to_list() == ["good0-0.25", "good0-0.5"]
+    assert found.rows["duration"].to_list() == [0.25, 0.25]
 
 
 def test_the_same_audio_twice_in_one_split_is_no_leak(audio):
@@ -147,7 +150,7 @@ def test_overlapping_segments_in_two_splits_are_a_leak(audio):
 
     lines = [segment(0.1, "gold", "a"), segment(0.4, "test", "b"), segment(0.3, "dev", "c")]
     found = _read(_write(audio / "overlap.jsonl", lines))
-    assert [row["id"] for row in found.rows] == ["a", "b"]  # neighbours that only touch are none
+    assert found.rows["id"].to_list() == ["a", "b"]  # neighbours that only touch are none
     assert [(problem.id, problem.what) for problem in found.problems] == [
         ("c", "overlaps 'a' in the same file, which is in gold: a leak")
     ]
@@ -160,7 +163,7 @@ def test_any_language_is_taken_where_the_model_does_not_say(audio):
 def test_blank_lines_and_a_byte_order_mark_do_no_harm(audio):
     path = audio / "bom.jsonl"
     path.write_text("\ufeff" + json.dumps(GOOD[0]) + "\n\n  \n" + json.dumps(GOOD[1]), encoding="utf-8")
-    assert [row["id"] for row in _read(path).rows] == ["g", "p"]
+    assert _read(path).rows["id"].to_list() == ["g", "p"]
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\x85"])
@@ -192,7 +195,7 @@ def test_a_manifest_that_cannot_be_read_is_an_error(tmp_path):
 
 def test_the_audio_files_of_a_manifest_are_named_once_and_sorted(audio):
     path = _write(audio / "files.jsonl", ["{not json", *GOOD[::-1], GOOD[0]])
-    assert audio_files(path) == [audio / f"good{number}.wav" for number in range(4)]
+    assert Manifest(path).audio_files() == [audio / f"good{number}.wav" for number in range(4)]
 
 
 def test_references_are_read_by_id(tmp_path):

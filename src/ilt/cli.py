@@ -96,6 +96,21 @@ def _by_language(found: dict[str, Any]) -> Any:
 
 
 @app.command()
+def validate(
+    output: Annotated[
+        Path | None, typer.Option(help="Also write the problems to this .csv or .parquet file.")
+    ] = None,
+) -> None:
+    """List everything that is wrong with the corpus of params.yaml; nothing is written into data.
+
+    Exit status: 0 nothing, 1 problems, 2 error.
+    """
+    from ilt.corpus.command import run_validate
+
+    raise typer.Exit(run_validate(output))
+
+
+@app.command()
 def diff(
     tables: Annotated[
         list[str], typer.Argument(help="it1 it2, it2:pseudo it2:selected, or two .parquet files; see --rev.")

@@ -16,10 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ilt.errors import IltError
 
 __all__ = [
+    "FIELDS",
     "ITERATION_STAGES",
+    "SPLITS",
     "TRAINING_STAGES",
     "CorpusParams",
     "CorrectParams",
+    "CutParams",
     "EvaluateParams",
     "LabelParams",
     "LanguageParams",
@@ -27,10 +30,15 @@ __all__ = [
     "ModelParams",
     "Params",
     "SelectParams",
+    "SourceParams",
     "TrainParams",
     "load_params",
     "merged",
 ]
+
+SPLITS = ("gold", "pool", "dev", "test", "retention")
+"""gold: labelled, trained on. pool: unlabelled. dev: calibration and checkpoint choice. test: only scored.
+retention: only scored, of the domain that the base comes from."""
 
 TRAINING_STAGES = ("focus", "feedback", "fix")
 ITERATION_STAGES = ("focus", "label", "select", "feedback", "correct", "fix", "evaluate")
@@ -117,21 +125,94 @@ class DemoParams(_Section):
     target: DomainParams
 
 
-class CorpusParams(_Section):
-    """Where the utterances come from."""
+FIELDS = ("id", "audio", "text", "speaker", "language", "split", "offset", "duration")
+"""What a column of a table of utterances can be mapped to."""
 
-    source: Literal["demo", "manifest"] = "demo"
+Names = str | dict[str, str | None] | None
+
+
+class SourceParams(_Section):
+    """One corpus on disk (or on the hub); see docs/corpora.md.
+
+    split, language: one for all rows, or a map from the source's own names to ours (null leaves rows out).
+    audio:           folder where relative audio paths start; the formats have defaults.
+    columns:         of table and huggingface: by field (`FIELDS`), the column that holds it.
+    delimiter:       of table; null: what the suffix says.
+    prefix:          put before ids and speakers, where two sources use the same ones for others.
+    subset, revision: of a dataset on the hub.
+    """
+
+    format: Literal["nemo", "kaldi", "common-voice", "mlc-slm", "huggingface", "table"]
+    path: str = Field(min_length=1)
+    split: Names = None
+    language: Names = None
+    audio: str | None = None
+    columns: dict[str, str] = {}
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    prefix: str = ""
+    subset: str | None = None
+    revision: str | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_format(self) -> Self:
+        given = self.split.values() if isinstance(self.split, dict) else [self.split]
+        for split in given:
+            if split is not None and split not in SPLITS:
+                raise ValueError(f"split: there is no {split!r}; there are {', '.join(SPLITS)}")
+        if unknown := sorted(set(self.columns) - set(FIELDS)):
+            raise ValueError(f"columns: there is no {unknown[0]!r}; there are {', '.join(FIELDS)}")
+        for name, formats in {
+            "columns": ("table", "huggingface"),
+            "delimiter": ("table",),
+            "subset": ("huggingface",),
+            "revision": ("huggingface",),
+            "audio": ("nemo", "kaldi", "common-voice", "table"),
+        }.items():
+            if getattr(self, name) and self.format not in formats:
+                raise ValueError(f"{name} is for {' and '.join(formats)}, not for {self.format}")
+        return self
+
+
+class CutParams(_Section):
+    """How recordings of the pool that are too long are cut; see `ilt.corpus.cuts`.
+
+    method:       none: they are a problem. vad: by voice activity (Silero, extra `vad`).
+    max_duration: seconds, padding included; never more than the model hears at once.
+    threshold:    probability from which a frame is speech.
+    pause:        seconds without speech that end a cut.
+    padding:      seconds kept on both sides.
+    """
+
+    method: Literal["none", "vad"] = "none"
+    max_duration: Positive = 30.0
+    threshold: Annotated[float, Field(gt=0.15, lt=1)] = 0.5
+    pause: Positive = 0.5
+    padding: Annotated[float, Field(ge=0)] = 0.2
+
+
+class CorpusParams(_Section):
+    """Where the utterances come from.
+
+    shared_speakers: whether a speaker may be in gold or pool and also in dev or test.
+    """
+
+    source: Literal["demo", "manifest", "sources"] = "demo"
     manifest: str | None = None
+    sources: list[SourceParams] = []
     pool_reference: str | None = None
     on_invalid: Literal["fail", "quarantine"] = "fail"
+    shared_speakers: Literal["fail", "allow"] = "fail"
     max_duration: Positive | None = None
     min_duration: Positive = 0.1
+    cut: CutParams = CutParams()
     demo: DemoParams
 
     @model_validator(mode="after")
     def _needs_manifest(self) -> Self:
         if self.source == "manifest" and not self.manifest:
             raise ValueError("corpus.source=manifest needs corpus.manifest=PATH of a JSONL manifest")
+        if self.source == "sources" and not self.sources:
+            raise ValueError("corpus.source=sources needs corpus.sources=[{format: ..., path: ...}, ...]")
         return self
 
 

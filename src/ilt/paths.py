@@ -13,6 +13,7 @@ from typing import Any
 __all__ = [
     "CORRECTIONS",
     "METRICS",
+    "ORIGINS",
     "POOL_REFERENCE",
     "QUARANTINE",
     "SOURCES",
@@ -37,6 +38,7 @@ CORPUS = DATA / "corpus"
 UTTERANCES = CORPUS / "utterances.parquet"
 POOL_REFERENCE = CORPUS / "pool_reference.parquet"
 QUARANTINE = CORPUS / "quarantine.parquet"
+ORIGINS = CORPUS / "origins.parquet"
 SOURCES = CORPUS / "sources.json"
 CORRECTIONS = DATA / "corrections" / "corrections.parquet"
 METRICS = DATA / "metrics"

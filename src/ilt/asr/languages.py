@@ -11,7 +11,7 @@ import polars as pl
 
 from ilt.errors import IltError
 
-__all__ = ["check_languages", "read_config", "say_taken_for", "whisper_languages"]
+__all__ = ["allowed_languages", "check_languages", "read_config", "say_taken_for", "whisper_languages"]
 
 MULTILINGUAL = 51865
 """Whisper vocabularies of this size or more have languages and tasks (openai-whisper, `model.py`)."""
@@ -45,6 +45,11 @@ def whisper_languages(config: Mapping[str, Any], generation: Mapping[str, Any]) 
         forced = generation.get("forced_decoder_ids") or config.get("forced_decoder_ids") or []
         multilingual = len(forced) > 1 or int(config.get("vocab_size", 0)) >= MULTILINGUAL
     return None if multilingual else frozenset({"en"})
+
+
+def allowed_languages(known: frozenset[str] | None, taken_for: Mapping[str, str]) -> frozenset[str] | None:
+    """The languages that a corpus may have: those that the model knows, and those that one stands in for."""
+    return known and known | {code for code, other in taken_for.items() if other in known}
 
 
 def check_languages(

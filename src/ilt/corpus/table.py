@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from ilt.params import SPLITS
 from ilt.tables import Table
 
-__all__ = ["POOL_REFERENCE_TABLE", "QUARANTINE_TABLE", "SPLITS", "UTTERANCE_TABLE"]
-
-SPLITS = ("gold", "pool", "dev", "test", "retention")
-"""gold: labelled, trained on. pool: unlabelled. dev: calibration and checkpoint choice. test: only scored.
-retention: only scored, of the domain that the base comes from."""
+__all__ = ["ORIGIN_TABLE", "POOL_REFERENCE_TABLE", "QUARANTINE_TABLE", "SPLITS", "UTTERANCE_TABLE"]
 
 UTTERANCE_TABLE = Table(
     "utterance table",
@@ -34,3 +31,17 @@ QUARANTINE_TABLE = Table(
     "quarantine table", {"id": pl.String(), "where": pl.String(), "problem": pl.String()}
 )
 """What was left out of the corpus, and why."""
+
+ORIGIN_TABLE = Table(
+    "origin table",
+    {
+        "id": pl.String(),
+        "where": pl.String(),
+        "path": pl.String(),
+        "offset": pl.Float64(),
+        "cut_of": pl.String(),
+    },
+)
+"""Where each utterance comes from: file and line of its source, its audio file as the source names it, the
+offset in that in seconds, and the id of the recording that it was cut out of, if it was. Empty for the
+demo."""

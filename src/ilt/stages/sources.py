@@ -1,6 +1,7 @@
 """sources: what the corpus would be made from, as hashes, so that changed audio is noticed.
 
-In: data/plan/sources.json and, for `corpus.source: manifest`, the manifest and all audio that it names.
+In: data/plan/sources.json and, unless the corpus is the demo, the files of its sources and all audio that
+they name. (Of a dataset on the hub, only its id and revision, which stand in the parameters.)
 Out: data/corpus/sources.json. Runs at every `dvc repro`; files whose size and time are as before are not
 read again.
 """
@@ -44,14 +45,15 @@ def body(stage: Stage) -> None:
     if params.source == "demo":
         write_json(SOURCES, {"source": "demo"})
         return
-    from ilt.corpus.manifest import audio_files
+    from ilt.corpus.sources import open_sources
 
-    manifest = Path(str(params.manifest))
-    audio = audio_files(manifest)
+    sources = open_sources(params)
+    tables = [path for source in sources for path in source.tables()]
+    audio = sorted({path for source in sources for path in source.audio_files()})
     extra = [Path(params.pool_reference)] if params.pool_reference else []
     write_json(
         SOURCES,
-        {"source": "manifest", "audio_files": len(audio), "hash": _hashed([manifest, *extra, *audio])},
+        {"source": params.source, "audio_files": len(audio), "hash": _hashed([*tables, *extra, *audio])},
     )
 
 

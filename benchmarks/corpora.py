@@ -1,0 +1,201 @@
+"""What can be imported, shown: the same utterances from every format, and the memory that an import takes.
+
+    python benchmarks/corpora.py formats [--human-digits PATH/manifest.jsonl]
+    python benchmarks/corpora.py memory
+
+Each rewrites its table in docs/corpora.md and its figures in benchmarks/results. `formats` takes utterances
+of the demo corpus and, where it is given, of recorded people. `memory` makes hours of noise in a temporary
+folder (2 GB at most) and imports them in processes of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import soundfile
+
+import layouts
+from ilt.corpus.audio import RATE, audio_hash, decode_flac, read_audio
+from ilt.corpus.build import read_corpus
+from ilt.corpus.demo import demo_corpus
+from ilt.corpus.importing import Limits, import_rows
+from ilt.corpus.manifest import Manifest
+from ilt.params import CorpusParams, load_params
+from ilt.paths import write_json
+from machine import machine
+
+DOCS, RESULTS = Path("docs/corpora.md"), Path("benchmarks/results")
+COMPARED = ["id", "language", "speaker", "split", "duration", "audio_hash", "text"]
+HOURS = (0.5, 2.0, 8.0)
+CLIP_SECONDS = 10
+
+
+def put(name: str, lines: list[str]) -> None:
+    """Replace what stands between the marks of a table in the docs."""
+    text = DOCS.read_text(encoding="utf-8")
+    begin, end = f"<!-- {name}: benchmarks/corpora.py -->\n", f"<!-- end of {name} -->"
+    head, rest = text.split(begin)
+    DOCS.write_text(head + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1], encoding="utf-8")
+
+
+def _demo() -> list[tuple[str, str, str, np.ndarray]]:
+    counts = {
+        "gold": 4,
+        "pool": 8,
+        "dev": 4,
+        "test": 4,
+        "retention": 0,
+        "languages": ["de", "en", "es", "pt"],
+    }
+    rows, references = demo_corpus(load_params().corpus.demo.model_copy(update=counts), 1, 30.0)
+    texts = dict(references.iter_rows())
+    return [
+        (row["language"], row["split"], row["text"] or texts[row["id"]], decode_flac(row["audio"]["bytes"]))
+        for row in rows.iter_rows(named=True)
+    ]
+
+
+def _people(manifest: Path) -> list[tuple[str, str, str, np.ndarray]]:
+    said = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    spoken = []
+    for language in ("ar", "en"):
+        for split in layouts.TAKEN:
+            own = [u for u in said if u["lang"] == language and u["split"] == split][:10]
+            spoken += [
+                (language, split, u.get("text") or "?", read_audio(manifest.parent / u["audio_filepath"]))
+                for u in own
+            ]
+    return spoken
+
+
+def compare(spoken: list[tuple[str, str, str, np.ndarray]]) -> dict[str, dict[str, Any]]:
+    """For each format, whether its utterance table is the expected one."""
+    said = layouts.utterances(spoken)
+    expected = pl.DataFrame([
+        {
+            "id": u.id, "language": u.language, "speaker": u.speaker, "split": u.split,
+            "duration": len(u.samples) / RATE, "audio_hash": audio_hash(u.samples / np.float32(32768)),
+            "text": None if u.split == "pool" else u.text,
+        } for u in said
+    ]).sort("id")  # fmt: skip
+    demo = load_params().corpus.demo.model_dump()
+    result = {}
+    for name, (_, write) in layouts.LAYOUTS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            sources = write(Path(folder) / "corpus", said)
+            params = CorpusParams.model_validate({"source": "sources", "sources": sources, "demo": demo})
+            found = read_corpus(params, 30.0, None)
+            same = found.table().select(COMPARED).equals(expected)
+            result[name] = {"rows": len(found.rows), "problems": len(found.problems), "equal": same}
+    return result
+
+
+def formats(human_digits: Path | None) -> None:
+    result = {"demo": compare(_demo())}
+    if human_digits:
+        result["human-digits"] = compare(_people(human_digits))
+    write_json(RESULTS / "corpora-formats.json", result)
+    lines = [f"| format | {' | '.join(result)} |", "|---|" + "---|" * len(result)]
+    for name, (what, _) in layouts.LAYOUTS.items():
+        cells = [
+            f"{found[name]['rows']} rows, {'equal' if found[name]['equal'] else 'NOT EQUAL'}"
+            for found in result.values()
+        ]
+        lines.append(f"| {what} | {' | '.join(cells)} |")
+    put("formats", lines)
+    print("\n".join(lines))
+    if not all(row["equal"] for found in result.values() for row in found.values()):
+        sys.exit("a format gives other utterances")
+
+
+def _make(folder: Path, hours: float, long: bool) -> Path:
+    """A manifest of noise: one file of `hours`, or a file for every ten seconds."""
+    rng = np.random.default_rng(0)
+    count = round(hours * 3600 / CLIP_SECONDS)
+    with (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
+        whole = soundfile.SoundFile(folder / "whole.wav", "w", RATE, 1, "PCM_16") if long else None
+        for number in range(count):
+            samples = (0.1 * rng.standard_normal(CLIP_SECONDS * RATE)).astype(np.float32)
+            line: dict[str, Any] = {"id": f"u{number:07d}", "lang": "en", "split": "pool"}
+            if whole:
+                whole.write(samples)
+                place = {"offset": float(number * CLIP_SECONDS), "duration": float(CLIP_SECONDS)}
+                line |= {"audio_filepath": "whole.wav", **place}
+            else:
+                soundfile.write(folder / f"{number}.flac", samples, RATE)
+                line["audio_filepath"] = f"{number}.flac"
+            manifest.write(json.dumps(line) + "\n")
+        if whole:
+            whole.close()
+    return folder / "manifest.jsonl"
+
+
+def _measure(manifest: Path) -> None:
+    """In a process of its own: import, write, and print what it took."""
+    os.chdir(manifest.parent)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.monotonic()
+    found = import_rows(Manifest(manifest).rows(), Limits(0.1, 30.0))
+    found.write(Path("utterances.parquet"))
+    seconds = time.monotonic() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    size = Path("utterances.parquet").stat().st_size
+    print(json.dumps({
+        "utterances": len(found.rows), "seconds": round(seconds, 1), "table_mb": round(size / 2**20),
+        "peak_mb": round(peak / 1024), "before_mb": round(before / 1024),
+    }))  # fmt: skip
+
+
+def memory() -> None:
+    result = []
+    for long in (False, True):
+        for hours in HOURS:
+            with tempfile.TemporaryDirectory() as folder:
+                manifest = _make(Path(folder), hours, long)
+                command = [sys.executable, __file__, "measure", str(manifest)]
+                out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            result.append({"long": long, "hours": hours, **json.loads(out)})
+            print(result[-1], flush=True)
+    write_json(RESULTS / "corpora-memory.json", {"machine": machine(), "runs": result})
+    lines = [
+        "| audio | hours | utterances | table, MB | peak memory, MB | of that before the import | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in result:
+        kind = "one WAV, offsets" if row["long"] else "a FLAC of 10 s each"
+        lines.append(
+            f"| {kind} | {row['hours']:g} | {row['utterances']} | {row['table_mb']} | {row['peak_mb']} | "
+            f"{row['before_mb']} | {row['seconds']} |"
+        )
+    put("memory", lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["formats", "memory", "measure"])
+    parser.add_argument("manifest", type=Path, nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("--human-digits", type=Path)
+    args = parser.parse_args()
+    if args.what == "formats":
+        formats(args.human_digits)
+    elif args.what == "memory":
+        memory()
+    else:
+        _measure(args.manifest)
+
+
+if __name__ == "__main__":
+    main()

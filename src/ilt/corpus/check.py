@@ -1,0 +1,52 @@
+"""What can be wrong with a row before its audio is looked at."""
+
+from __future__ import annotations
+
+from ilt.corpus.formats.row import Row
+from ilt.corpus.table import SPLITS
+from ilt.evaluation.normalise import normalise
+
+__all__ = ["LABELLED", "faults"]
+
+LABELLED = ("gold", "dev", "test", "retention")
+"""Splits whose rows need a text."""
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def faults(row: Row, languages: frozenset[str] | None) -> list[str]:
+    """Everything that is wrong with a row, what its format saw first.
+
+    languages: codes that the model knows, or None for any.
+    """
+    wrong = list(row.faults)
+    if row.broken:
+        return wrong
+    if not row.language:
+        wrong.append('lang is missing; expected a language code such as "en"')
+    elif languages is not None and row.language not in languages:
+        wrong.append(
+            f"the model does not know the language {row.language!r}; say what it is to be taken for with the "
+            f"parameter languages.{row.language}.as, for example en (or, where it is but another name of one "
+            f"that it knows, with language: {{{row.language}: CODE}} in corpus.sources)"
+        )
+    if row.split not in SPLITS:
+        wrong.append(
+            f"unknown split {row.split!r}; expected one of {', '.join(SPLITS)}, or split: "
+            f"{{{row.split}: ...}} in corpus.sources"
+        )
+    strings = (row.id, row.name, row.language, row.speaker, row.split, row.text)
+    if any(value is not None and not _encodable(value) for value in strings):
+        wrong.append("a value holds half of a surrogate pair, which is no text; write UTF-8")
+    elif row.split in LABELLED and not (row.text or "").strip():
+        if not any(what.startswith("text ") for what in wrong):
+            wrong.append(f"text is missing; every {row.split} row needs one (only the pool does without)")
+    elif row.text and row.split in LABELLED and not normalise(row.text, str(row.language)):
+        wrong.append(f"text {row.text!r} is empty after normalisation; give words, not punctuation alone")
+    return wrong

@@ -1,0 +1,85 @@
+"""The layout of the MLC-SLM challenges: a conversation a wav, with a .txt of the same name beside it.
+
+Folders name the language, and for English the accent: `data/English/American/0517_001_phone.wav` or
+`English-American/...`; between these and the file there may be further folders. A line of the .txt is
+`start TAB end TAB speaker TAB text`, times in seconds, speakers as O1 and O2 within one conversation; in the
+evaluation sets the text is missing. Ids are those of the challenge's baseline (prepare_segments.py in
+https://github.com/mubingshen/MLC-SLM-Baseline), as `English-American-REC-O1-000168-000234`: the last two are
+centiseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ilt.corpus.formats.row import Row, Source, lines
+from ilt.errors import IltError
+
+__all__ = ["LANGUAGES", "MlcSlm"]
+
+LANGUAGES = {
+    "English": "en", "French": "fr", "German": "de", "Italian": "it", "Portuguese": "pt", "Spanish": "es",
+    "Japanese": "ja", "Korean": "ko", "Russian": "ru", "Thai": "th", "Vietnamese": "vi",
+    "Tagalog": "tl", "Urdu": "ur", "Turkish": "tr",
+}  # fmt: skip
+"""The eleven languages of 2025, and the three that 2026 added, by the names of their folders."""
+
+
+class MlcSlm(Source):
+    """A set of the challenge: a folder with the languages' folders somewhere below it.
+
+    names: folders that name a language beside those of the challenge, or one of its accents.
+    """
+
+    languages = LANGUAGES
+
+    def __init__(self, path: Path, parameter: str, names: Iterable[str] = ()) -> None:
+        self.path, self.parameter = path, parameter
+        self.names = set(LANGUAGES) | {name.split("-")[0] for name in names}
+        self._texts = sorted(path.rglob("*.txt")) if path.is_dir() else []
+        if not self._texts:
+            raise IltError(
+                f"{parameter}: there is no .txt below {path}; expected a folder such as "
+                "data/English/American with a .txt beside each .wav"
+            )
+
+    def tables(self) -> list[Path]:
+        return self._texts
+
+    def _language(self, folders: tuple[str, ...]) -> str | None:
+        """The name of language and accent, as `English-American`: the first folder that names a language."""
+        for depth, folder in enumerate(folders):
+            name, *accent = re.split(r"[-_ ]", folder, maxsplit=1)
+            if name in self.names:
+                if name == "English" and not accent:
+                    accent = list(folders[depth + 1 : depth + 2])
+                return "-".join([name, *accent])
+        return None
+
+    def rows(self) -> Iterator[Row]:
+        for text in self._texts:
+            relative = text.relative_to(self.path)
+            record = "-".join([*relative.parts[:-1], text.stem])
+            # Whatever lies above, as in .../English/American given as the path itself, may name it too.
+            language = self._language(relative.parts[:-1]) or self._language(self.path.resolve().parts[-2:])
+            for number, line in lines(text, self.parameter, "a .txt"):
+                yield self._row(f"{text}:{number}", line, record, relative.with_suffix(".wav"), language)
+
+    def _row(self, where: str, line: str, record: str, wav: Path, language: str | None) -> Row:
+        fields = [field.strip() for field in line.split("\t")] if "\t" in line else line.split(maxsplit=3)
+        try:
+            start, end = float(fields[0]), float(fields[1])
+            label, said = fields[2], " ".join(fields[3:])
+            if not 0 <= start < end < 1e7 or not label:
+                raise ValueError(line)
+        except (ValueError, IndexError):
+            what = "expected START, END (seconds, END after START), SPEAKER and TEXT with tabs between"
+            return Row(where, "", faults=(f"{what}, found {line[:60]!r}",), broken=True)
+        times = "-".join(f"{int(round(time, 2) * 100):06d}" for time in (start, end))
+        speaker = f"{record}-{label}"
+        return Row(
+            where, f"{speaker}-{times}", self.path / wav, wav.as_posix(), language, speaker,
+            None, said or None, start, end - start,
+        )  # fmt: skip
