@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py
 
-Writes benchmarks/results/memory.json and prints the table of docs/models.md. Each case is a process of its
+Writes benchmarks/results/memory.json and the table in docs/models.md. Each case is a process of its
 own; its peak is the greatest resident memory after loading, less what was resident before the model was made.
 """
 
@@ -13,8 +13,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 RESULT = Path("benchmarks/results/memory.json")
+PAGE = Path("docs/models.md")
+BEGIN, END = "<!-- memory: begin -->\n", "<!-- memory: end -->\n"
 BATCH, SECONDS, TOKENS = 8, 10.0, 40
 CASES = [
     (model, task)
@@ -109,6 +112,16 @@ def measure(model: str, task: str) -> dict[str, int]:
     return {"estimated": estimate.total, "measured": _resident("VmHWM") - before}
 
 
+def table_of(rows: list[dict[str, Any]]) -> str:
+    """The Markdown table: estimated, measured and their ratio."""
+    lines = ["| model | task | estimated | measured | estimated / measured |", "|---|---|---|---|---|"]
+    for row in rows:
+        mega = [f"{row[key] / 2**20:.0f} MiB" for key in ("estimated", "measured")]
+        share = row["estimated"] / row["measured"]
+        lines.append(f"| {row['model']} | {row['task']} | {mega[0]} | {mega[1]} | {share:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     if len(sys.argv) == 3:
         print(json.dumps(measure(sys.argv[1], sys.argv[2])))
@@ -122,11 +135,11 @@ def main() -> None:
         rows.append({"model": model, "task": task, **values})
         print(rows[-1], file=sys.stderr)
     RESULT.write_text(json.dumps(rows, indent=2) + "\n")
-    print("| model | task | estimated | measured | estimated / measured |\n|---|---|---|---|---|")
-    for row in rows:
-        mega = [f"{row[key] / 2**20:.0f} MiB" for key in ("estimated", "measured")]
-        share = row["estimated"] / row["measured"]
-        print(f"| {row['model']} | {row['task']} | {mega[0]} | {mega[1]} | {share:.2f} |")
+    table = table_of(rows)
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(BEGIN)
+    PAGE.write_text(before + BEGIN + table + END + rest.split(END)[1], encoding="utf-8")
+    print(table)
 
 
 if __name__ == "__main__":
