@@ -42,7 +42,7 @@ def measure(model: str, task: str) -> dict[str, int]:
         WhisperTokenizer,
     )
 
-    from ilt.asr.decoding import greedy
+    from ilt.asr.decoding import Task, greedy
     from ilt.asr.lineage import base_lineage
     from ilt.asr.recogniser import load_recogniser
     from ilt.doctor.memory import RELEASED, estimate_labelling, estimate_training, shape_of
@@ -94,7 +94,7 @@ def measure(model: str, task: str) -> dict[str, int]:
             ).last_hidden_state
             prefixes = recogniser.vocabulary.prefixes(["en"] * BATCH)
             limits = torch.full((BATCH,), torch.inf)
-            greedy(recogniser.model, recogniser.vocabulary, states, prefixes, limits, TOKENS)
+            greedy(Task(recogniser.model, recogniser.vocabulary, states, prefixes, limits, TOKENS))
         estimate = estimate_labelling(found, BATCH, found.encoder_positions, TOKENS, 4, attention == "eager")
     else:
         lora = LoraConfig(r=train.lora.r, target_modules=train.lora.target_modules)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from transformers import (
@@ -24,7 +25,24 @@ from transformers.modeling_outputs import BaseModelOutput
 from ilt.asr.recogniser import Hypothesis
 from ilt.asr.vocabulary import WhisperVocabulary
 
-__all__ = ["beam_search", "evidence", "greedy"]
+__all__ = ["Task", "beam_search", "evidence", "greedy"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be decoded.
+
+    states: of the encoder, (batch, positions, d). prefixes: prompts, (batch, prompt). limits: characters that
+    each utterance may have, (batch,). max_tokens: of a text.
+    """
+
+    model: WhisperForConditionalGeneration
+    vocabulary: WhisperVocabulary
+    states: torch.Tensor
+    prefixes: torch.Tensor
+    limits: torch.Tensor
+    max_tokens: int
+
 
 Opening = tuple[float | None, str | None, float | None]
 
@@ -52,19 +70,10 @@ def _hypothesis(
     return Hypothesis(text, average, low, entropy, ratio, *opening, finished=finished)
 
 
-def greedy(
-    model: WhisperForConditionalGeneration,
-    vocabulary: WhisperVocabulary,
-    states: torch.Tensor,
-    prefixes: torch.Tensor,
-    limits: torch.Tensor,
-    max_tokens: int,
-) -> list[Hypothesis]:
-    """The most probable token at every step, with the evidence of those steps.
-
-    states: (batch, positions, d). prefixes: (batch, prompt). limits: characters that each may have, (batch,).
-    """
-    count, device = len(prefixes), states.device
+def greedy(task: Task) -> list[Hypothesis]:
+    """The most probable token at every step, with the evidence of those steps."""
+    model, vocabulary, states = task.model, task.vocabulary, task.states
+    count, device = len(task.prefixes), states.device
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     tokens: list[torch.Tensor] = []
     total = torch.zeros(count, device=device)
@@ -73,8 +82,8 @@ def greedy(
     length = torch.zeros(count, device=device)
     done = torch.zeros(count, dtype=torch.bool, device=device)
     ended, written = done.clone(), torch.zeros(count, device=device)
-    inputs, opening = prefixes, None
-    for step in range(max_tokens + 1):
+    inputs, opening = task.prefixes, None
+    for step in range(task.max_tokens + 1):
         output = model(
             encoder_outputs=BaseModelOutput(states), decoder_input_ids=inputs,
             past_key_values=cache, use_cache=True,
@@ -90,7 +99,7 @@ def greedy(
         length += active
         least = torch.where(done, least, torch.minimum(least, best))
         written += vocabulary.characters[chosen] * ~done
-        cut = ~done & (written > limits)
+        cut = ~done & (written > task.limits)
         chosen = chosen.masked_fill(done | cut, vocabulary.end)
         ended |= ~cut & ~done & (chosen == vocabulary.end)
         done |= chosen == vocabulary.end
@@ -136,44 +145,31 @@ def _settings(model: WhisperForConditionalGeneration, settings: GenerationConfig
         model.generation_config = own
 
 
-def beam_search(
-    model: WhisperForConditionalGeneration,
-    vocabulary: WhisperVocabulary,
-    states: torch.Tensor,
-    prefixes: torch.Tensor,
-    limits: torch.Tensor,
-    max_tokens: int,
-    beams: int,
-) -> list[list[int]]:
-    """The best tokens of each utterance by beam search, without prompt and end; arguments as in `greedy`."""
-    end, lead = vocabulary.end, prefixes.shape[1]
+def beam_search(task: Task, beams: int) -> list[list[int]]:
+    """The best tokens of each utterance by beam search, without prompt and end."""
+    end, lead = task.vocabulary.end, task.prefixes.shape[1]
     settings = GenerationConfig(
-        num_beams=beams, do_sample=False, max_new_tokens=max_tokens + 1, max_length=None, use_cache=True,
-        eos_token_id=end, pad_token_id=end, bos_token_id=end, decoder_start_token_id=vocabulary.start,
+        num_beams=beams, do_sample=False, max_new_tokens=task.max_tokens + 1, max_length=None, use_cache=True,
+        eos_token_id=end, pad_token_id=end, bos_token_id=end, decoder_start_token_id=task.vocabulary.start,
     )  # fmt: skip
-    with _settings(model, settings):
+    with _settings(task.model, settings):
         # Not Whisper's own `generate`, which would have its own mind about prompts and time stamps.
         output = GenerationMixin.generate(
-            model, encoder_outputs=BaseModelOutput(states), decoder_input_ids=prefixes,
-            logits_processor=LogitsProcessorList([_Rules(vocabulary, lead, limits)]),
+            task.model, encoder_outputs=BaseModelOutput(task.states), decoder_input_ids=task.prefixes,
+            logits_processor=LogitsProcessorList([_Rules(task.vocabulary, lead, task.limits)]),
         )  # fmt: skip
     rows = [row[lead:] for row in output.tolist()]
     return [row[: row.index(end)] if end in row else row for row in rows]
 
 
-def evidence(
-    model: WhisperForConditionalGeneration,
-    vocabulary: WhisperVocabulary,
-    states: torch.Tensor,
-    prefixes: torch.Tensor,
-    found: list[list[int]],
-    limits: torch.Tensor,
-    max_tokens: int,
-) -> list[Hypothesis]:
+def evidence(task: Task, found: list[list[int]]) -> list[Hypothesis]:
     """Hypotheses for tokens that were found some other way, with evidence by teacher forcing."""
+    vocabulary = task.vocabulary
     targets = [[*tokens, vocabulary.end] for tokens in found]
-    inputs, labels = vocabulary.teacher(prefixes, targets)
-    logits = model(encoder_outputs=BaseModelOutput(states), decoder_input_ids=inputs, use_cache=False).logits
+    inputs, labels = vocabulary.teacher(task.prefixes, targets)
+    logits = task.model(
+        encoder_outputs=BaseModelOutput(task.states), decoder_input_ids=inputs, use_cache=False
+    ).logits
     opening = _openings(logits[:, 0], vocabulary)
     result = []
     for row, text in enumerate(vocabulary.decode(found)):
@@ -181,8 +177,9 @@ def evidence(
         scores = vocabulary.mask(logits[row, kept], first=False).log_softmax(-1)
         chosen = scores.gather(1, labels[row, kept][:, None])[:, 0].clamp_min(-100)
         spread = -(scores.exp() * scores.clamp_min(-1e4)).sum(-1)
-        tokens = torch.tensor(found[row], dtype=torch.long, device=states.device)
-        cut = len(found[row]) > max_tokens or bool(vocabulary.characters[tokens].sum() > limits[row])
+        tokens = torch.tensor(found[row], dtype=torch.long, device=labels.device)
+        over = bool(vocabulary.characters[tokens].sum() > task.limits[row])
+        cut = over or len(found[row]) > task.max_tokens
         values = (float(chosen.mean()), float(chosen.min()), float(spread.mean()))
         result.append(_hypothesis(text, *values, opening[row], finished=not cut))
     return result

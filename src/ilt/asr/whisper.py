@@ -15,7 +15,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from ilt.asr.context import audio_context
-from ilt.asr.decoding import beam_search, evidence, greedy
+from ilt.asr.decoding import Task, beam_search, evidence, greedy
 from ilt.asr.device import pick_attention, pick_device, pick_dtype
 from ilt.asr.features import pad_features
 from ilt.asr.lineage import Lineage, merge_adapter
@@ -116,12 +116,9 @@ class WhisperRecogniser:
         with audio_context(self.model, padded.shape[-1]):
             states = self.model.model.encoder(padded).last_hidden_state
         means = self._mean_states(states, features).cpu().numpy() if embed else None
-        limits, given = self._limits(features), (self.model, self.vocabulary, states, prefixes)
-        if beams == 1:
-            hypotheses = greedy(*given, limits, self.max_tokens)
-        else:
-            found = beam_search(*given, limits, self.max_tokens, beams)
-            hypotheses = evidence(*given, found, limits, self.max_tokens)
+        limits = self._limits(features)
+        task = Task(self.model, self.vocabulary, states, prefixes, limits, self.max_tokens)
+        hypotheses = greedy(task) if beams == 1 else evidence(task, beam_search(task, beams))
         for row, hypothesis in enumerate(hypotheses):
             if means is not None:
                 hypothesis.embedding = means[row]
