@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import soundfile
 import torch
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
@@ -166,6 +167,43 @@ def test_the_plan_takes_the_mapping_to_every_stage_that_needs_it(tmp_path, write
     for wrong in ({"model.languages": mapped}, {"languages": {"pcm": {"as": "mdw"}, "mdw": {"as": "en"}}}):
         with pytest.raises(IltError, match=r"languages\.(CODE|mdw)\.as"):
             load_params(write_params(tmp_path, wrong))
+
+
+def test_a_corpus_in_an_unknown_language_is_refused_until_the_language_is_mapped(
+    spoken_table, folders, tmp_path, monkeypatch, write_params
+):
+    from ilt import paths
+    from ilt.corpus.table import UTTERANCE_TABLE
+    from ilt.params import load_params
+    from ilt.stages import corpus
+    from ilt.stages._stage import Stage
+
+    monkeypatch.chdir(tmp_path)
+    rows = spoken_table.filter(pl.col("language") == "en")
+    lines = []
+    for key, audio, split in zip(
+        rows["id"], rows["audio"].struct.field("bytes"), ("gold", "pool", "dev"), strict=True
+    ):
+        (tmp_path / f"{key}.flac").write_bytes(audio)
+        lines.append({"audio_filepath": f"{key}.flac", "text": "two", "lang": "pcm", "split": split})
+    samples, rate = soundfile.read(tmp_path / "u1.flac")
+    soundfile.write(tmp_path / "test.flac", samples * 0.5, rate)
+    lines.append({"audio_filepath": "test.flac", "text": "two", "lang": "pcm", "split": "test"})
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    def stage(**languages):
+        changes = {
+            "model.id": str(folders["tiny to large-v2"]), "corpus.source": "manifest",
+            "corpus.manifest": "m.jsonl", "languages": languages,
+        }  # fmt: skip
+        plans = resolve(load_params(write_params(tmp_path, changes)))
+        return Stage("corpus", "base", plans["corpus"])
+
+    with pytest.raises(IltError, match=r"4 found(.|\n)*m\.jsonl:1.*'pcm'.*languages\.pcm\.as"):
+        corpus.body(stage())
+    assert not paths.UTTERANCES.exists()
+    corpus.body(stage(pcm={"as": "en"}))
+    assert set(UTTERANCE_TABLE.read(paths.UTTERANCES)["language"]) == {"pcm"}
 
 
 def test_files_of_different_checkpoints_are_refused(folders, tmp_path):

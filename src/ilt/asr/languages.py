@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,18 @@ MULTILINGUAL = 51865
 """Whisper vocabularies of this size or more have languages and tasks (openai-whisper, `model.py`)."""
 
 
+@functools.cache
+def _on_hub(model_id: str, revision: str | None) -> bool:
+    """Whether the hub answers for this model within seconds; a download would try again for half a minute."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(model_id, revision=revision, timeout=5)
+    except Exception:  # of whatever library the hub's client asks with: it has changed more than once
+        return False
+    return True
+
+
 def read_config(model_id: str, revision: str | None, name: str) -> dict[str, Any]:
     """One of a model's JSON files, local or from the hub; {} where it is not there or cannot be had."""
     path = Path(model_id) / name
@@ -24,8 +37,9 @@ def read_config(model_id: str, revision: str | None, name: str) -> dict[str, Any
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
+        here = not _on_hub(model_id, revision)
         try:
-            path = Path(hf_hub_download(model_id, name, revision=revision))
+            path = Path(hf_hub_download(model_id, name, revision=revision, local_files_only=here))
         except (EntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
             return {}
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -1,0 +1,103 @@
+"""What is there and what is not: programs, formats, optional packages, the languages of the model."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from ilt import paths
+from ilt.asr.languages import check_languages
+from ilt.asr.recogniser import known_languages
+from ilt.errors import IltError
+from ilt.params import Params
+
+__all__ = ["Finding", "extras", "languages", "programs"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. state: broken stops the model from running, missing does not."""
+
+    name: str
+    state: Literal["ok", "missing", "broken"]
+    what: str
+
+
+def programs() -> Iterator[Finding]:
+    """Programs and libraries that the pipeline uses, and how to get them."""
+    for name in ("git", "dvc"):
+        found = shutil.which(name)
+        how = "apt-get install git" if name == "git" else "pip install dvc, or activate the environment"
+        missing = f"not found; `dvc repro` needs it: {how}"
+        yield Finding(name, "ok" if found else "missing", found or missing)
+    try:
+        import espeakng_loader
+
+        yield Finding(
+            "espeak-ng", "ok", f"{espeakng_loader.get_library_path()} (the demo corpus speaks with it)"
+        )
+    except (ImportError, OSError):
+        yield Finding("espeak-ng", "missing", "the demo corpus needs it: pip install espeakng-loader")
+    import soundfile
+
+    formats, version = soundfile.available_formats(), soundfile.__libsndfile_version__
+    if "MP3" in formats:
+        yield Finding("libsndfile", "ok", f"{version}, reads mp3")
+    else:
+        how = "pip install --upgrade soundfile, or convert the audio"
+        yield Finding("libsndfile", "missing", f"{version} reads no mp3 (1.1 does): {how}")
+    found = shutil.which("ffmpeg")
+    missing = "not found; only for formats that libsndfile does not read: apt-get install ffmpeg"
+    yield Finding("ffmpeg", "ok" if found else "missing", found or missing)
+
+
+def extras() -> Iterator[Finding]:
+    """The optional extras of this package, and which of their packages are not installed."""
+    from packaging.requirements import Requirement
+
+    try:
+        about = importlib.metadata.metadata("ilt")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    wanted = [Requirement(text) for text in about.get_all("Requires-Dist") or []]
+    for extra in sorted(about.get_all("Provides-Extra") or []):
+        names = [r.name for r in wanted if r.marker and r.marker.evaluate({"extra": extra})]
+        absent = []
+        for name in sorted(names):
+            try:
+                importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                absent.append(name)
+        what = (
+            f"without {', '.join(absent)}: pip install 'ilt[{extra}]'" if absent else ", ".join(sorted(names))
+        )
+        yield Finding(f"extra {extra}", "missing" if absent else "ok", what)
+
+
+def _wanted(params: Params) -> tuple[list[str], str]:
+    """The languages that the parameters ask for, and where that was read."""
+    if params.corpus.source == "demo":
+        return sorted(params.corpus.demo.languages), "corpus.demo.languages"
+    if paths.UTTERANCES.is_file():
+        codes = pl.scan_parquet(paths.UTTERANCES).select(pl.col("language").unique().sort()).collect()
+        return codes["language"].to_list(), str(paths.UTTERANCES)
+    return sorted(params.taken_for), "languages; those of the corpus are checked when it is read"
+
+
+def languages(params: Params) -> Finding:
+    """Whether the model has every language that the parameters ask for."""
+    known = known_languages(params.model.id, params.model.revision)
+    codes, where = _wanted(params)
+    try:
+        check_languages(codes, known, params.taken_for, params.model.id)
+    except IltError as error:
+        return Finding("languages", "broken", str(error))
+    if known is None:
+        return Finding("languages", "ok", f"cannot be told before the model is loaded ({where})")
+    mapped = [f"{code} taken for {other}" for code, other in params.taken_for.items()]
+    return Finding("languages", "ok", "; ".join([f"{', '.join(codes) or 'none'} ({where})", *mapped]))

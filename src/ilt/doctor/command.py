@@ -1,0 +1,202 @@
+"""`ilt doctor`: what this machine can run, before anything is run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ilt.asr.device import pick_attention, pick_device, pick_dtype
+from ilt.asr.languages import read_config
+from ilt.asr.recogniser import context_seconds
+from ilt.doctor.checks import Finding, extras, languages, programs
+from ilt.doctor.memory import RELEASED, Shape, estimate_labelling, estimate_training, shape_of
+from ilt.errors import IltError
+from ilt.params import TRAINING_STAGES, Params, TrainParams
+
+__all__ = ["Machine", "Verdict", "examine", "look_at_machine"]
+
+GIB = 2**30
+CHARACTERS_PER_TOKEN = 3.0
+"""Of Whisper's vocabulary, roughly: openai-whisper's own texts have about 4 in English, fewer elsewhere."""
+
+SAVING = (
+    "lower decode_batch and batch_size (and raise gradient_accumulation), or set gradient_checkpointing: "
+    "true and dtype: bfloat16"
+)
+
+CHARACTERS_PER_SECOND = 15.0
+"""Of read speech, for the length of labels."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Bytes of memory and disk. `memory` is that of the device, `main` what the processor has."""
+
+    device: str
+    name: str
+    memory: int
+    main: int
+    disk: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One model on this machine, in bytes.
+
+    fits: yes; in smaller batches; or no: not even one utterance in memory, the float32 weights not in main
+    memory while loading, or no room on disk.
+    """
+
+    model: str
+    parameters: int
+    labelling: int
+    training: int
+    disk: int
+    fits: Literal["yes", "smaller batches", "no"]
+
+
+def look_at_machine(params: Params) -> Machine:
+    """The device that the parameters choose. Raises IltError where it cannot be used."""
+    import psutil
+    import torch
+
+    device = pick_device(params.model.device)
+    main, disk = int(psutil.virtual_memory().available), shutil.disk_usage(Path.cwd()).free
+    if device.type != "cuda":
+        return Machine(str(device), f"{os.cpu_count()} cores", main, main, disk)
+    free, _ = torch.cuda.mem_get_info(device)
+    return Machine(str(device), torch.cuda.get_device_name(device), int(free), main, disk)
+
+
+def _judge(
+    name: str,
+    shape: Shape,
+    params: Params,
+    machine: Machine,
+    seconds: float,
+    there: bool = False,
+    heard: float = 30.0,
+) -> Verdict:
+    """Memory at the batches of params.yaml, for utterances of `seconds`.
+
+    there: whether the model is on disk; heard: seconds that it hears at once.
+    """
+    import torch
+
+    device = torch.device(machine.device)
+    eager = pick_attention(params.model.attention, device) == "eager"
+    size = pick_dtype(params.model.dtype, device).itemsize
+    context = shape.encoder_positions
+    seconds = min(seconds, heard)
+    positions = context if params.model.audio_context == "full" else round(context * seconds / heard)
+    written = seconds * CHARACTERS_PER_SECOND / CHARACTERS_PER_TOKEN
+    tokens = min(shape.decoder_positions, round(4 + written))
+
+    def count(batch: int, limit: float | None) -> int:
+        return batch if limit is None else max(1, int(limit / seconds))
+
+    batch = count(params.model.decode_batch, params.model.decode_batch_seconds)
+    if params.model.decode_batch_seconds is not None:
+        batch = min(batch, params.model.decode_batch)
+    stages = [
+        stage
+        for iteration in params.iterations
+        for name_ in TRAINING_STAGES
+        if isinstance(stage := params.stage(iteration, name_), TrainParams)
+    ]
+
+    def needed(most: int) -> tuple[int, int]:
+        """Bytes of labelling and training with at most so many utterances at once."""
+        train = (
+            estimate_training(
+                shape, stage, min(most, count(stage.batch_size, stage.batch_seconds)), positions, tokens,
+                size, eager,
+            ).total
+            for stage in stages
+        )  # fmt: skip
+        return estimate_labelling(shape, min(most, batch), positions, tokens, size, eager).total, max(train)
+
+    labelling, training = needed(sys.maxsize)
+    # Half precision files, unless they are here; adapters, each with the best one and its optimiser's state.
+    adapters = sum(16 * shape.adapter_parameters(s.lora.r, s.lora.target_modules) for s in stages)
+    disk = (0 if there else 2 * shape.parameters) + adapters
+    loading = 4 * shape.parameters
+    fits: Literal["yes", "smaller batches", "no"] = "yes"
+    if max(needed(1)) > machine.memory or loading > machine.main or disk > machine.disk:
+        fits = "no"
+    elif max(labelling, training) > machine.memory:
+        fits = "smaller batches"
+    return Verdict(name, shape.parameters, labelling, training, disk, fits)
+
+
+def _model(params: Params) -> tuple[Finding, Shape | None, bool]:
+    """Whether the configured model can be had; its shape; whether its weights are on disk."""
+    name, revision = params.model.id, params.model.revision
+    config = read_config(name, revision, "config.json")
+    shape = shape_of(config) or RELEASED.get(name)
+    if Path(name).is_dir():
+        from ilt.asr.lineage import base_lineage
+
+        try:
+            base_lineage(name, revision)
+        except IltError as error:
+            return Finding("model", "broken", str(error)), shape, True
+        return Finding("model", "ok", f"{name}, a {config.get('model_type')} on disk"), shape, True
+    from huggingface_hub import try_to_load_from_cache
+
+    files = ("model.safetensors", "model.safetensors.index.json")
+    cached = any(isinstance(try_to_load_from_cache(name, file, revision=revision), str) for file in files)
+    if not config:
+        what = (
+            f"{name} is no folder, and the hub has not been reached (HF_HUB_OFFLINE, a proxy, no network, a "
+            f"misspelt id?): hf download {name} where there is a network, and model.id=FOLDER"
+        )
+        return Finding("model", "broken", what), shape, False
+    pinned = "" if revision else "; set model.revision to a commit, so that it stays the same"
+    where = "on disk" if cached else "to be downloaded from the hub"
+    return Finding("model", "ok", f"{name}, a {config['model_type']} {where}{pinned}"), shape, cached
+
+
+def examine(params: Params, seconds: float) -> dict[str, Any]:
+    """Everything that `ilt doctor` says: machine, findings, verdicts on the configured and released models.
+
+    seconds: length of the utterances that memory is estimated for.
+    """
+    machine = look_at_machine(params)
+    finding, shape, there = _model(params)
+    findings = [finding]
+    if finding.state == "ok":
+        findings.append(languages(params))
+    verdicts = []
+    if shape is not None:
+        name = params.model.id
+        heard = context_seconds(name, params.model.revision) if finding.state == "ok" else 30.0
+        own = _judge(name, shape, params, machine, seconds, there, heard)
+        verdicts.append(own)
+        if own.fits == "no":
+            what = f"{name} does not fit, not even one utterance at a time: take a smaller one, or {SAVING}"
+            findings.append(Finding("memory", "broken", what))
+        elif own.fits == "smaller batches":
+            then = (
+                "the system kills what takes too much, so"
+                if machine.device == "cpu"
+                else "batches will be halved until they fit; to begin with such,"
+            )
+            findings.append(Finding("memory", "missing", f"too little for these batches; {then} {SAVING}"))
+    elif finding.state == "ok":
+        findings.append(Finding("memory", "ok", "no estimate for this architecture"))
+    verdicts += [
+        _judge(name, other, params, machine, seconds)
+        for name, other in RELEASED.items()
+        if name != params.model.id
+    ]
+    cache = params.model.feature_cache_mb * 2**20
+    if cache > machine.disk:
+        what = f"the feature cache may take {cache / GIB:.1f} GiB of disk: lower model.feature_cache_mb"
+        findings.append(Finding("disk", "missing", what))
+    findings += [*programs(), *extras()]
+    return {"machine": machine, "findings": findings, "verdicts": verdicts}
