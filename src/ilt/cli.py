@@ -189,6 +189,25 @@ def export(
     raise typer.Exit(run_export(iteration, options))
 
 
+@app.command()
+def transcribe(
+    files: Annotated[list[Path], typer.Argument(help="Audio of any length: wav, FLAC, mp3, ogg.")],
+    language: Annotated[str, typer.Option(help="What is spoken, as the model's languages are called: de.")],
+    iteration: Annotated[str | None, typer.Option(help="As it2; else the last one, or --model.")] = None,
+    model: Annotated[str | None, typer.Option(help="A merged folder, or a model of a hub, instead.")] = None,
+    form: Annotated[str, typer.Option("--format", help="text, json, srt or vtt.")] = "text",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="A file; for several files, or where one is there, a folder."),
+    ] = None,
+    vad: Annotated[str, typer.Option(help="What finds pauses: energy, or silero (extra `vad`).")] = "energy",
+) -> None:
+    """Transcribe audio files; long ones are cut in pauses."""
+    from ilt.transcription.command import TranscribeOptions, run_transcribe
+
+    run_transcribe(files, TranscribeOptions(language, iteration, model, form, output, vad))
+
+
 def main() -> None:
     """Run the command line; an IltError becomes one message."""
     try:

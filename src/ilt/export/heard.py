@@ -38,7 +38,7 @@ FASTER_OPTIONS: dict[str, Any] = {
     "condition_on_previous_text": False,
     "no_speech_threshold": None,
 }
-"""What `WhisperModel.transcribe` is given, to decode as the pipeline does: greedily, a segment at a time, without
+"""What `WhisperModel.transcribe` is given, to decode as the pipeline does: greedily, one by one, without
 time stamps, which adapted models were not trained on."""
 
 FULL_CONTEXT = 30.0

@@ -18,7 +18,7 @@ RECORD = "ilt_export.json"
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """The options of the command. tolerance: in points of error rate, upwards. rows: dev utterances; None: all."""
+    """The options of the command. tolerance: points of error rate. rows: dev utterances; None: all."""
 
     form: str
     output: Path

@@ -19,9 +19,10 @@ def merged_snippet(name: str, family: str, model_class: str, language: str | Non
     if family == "whisper":
         options = _options(language, ', generate_kwargs={{"language": "{}", "task": "transcribe"}}')
         return (
-            "from transformers import pipeline\n\n"
+            "import soundfile\nfrom transformers import pipeline\n\n"
             f'recognise = pipeline("automatic-speech-recognition", model="{name}")\n'
-            f'print(recognise("speech.wav"{options})["text"])'
+            'audio, rate = soundfile.read("speech.wav")  # a name alone would need ffmpeg\n'
+            f'print(recognise({{"raw": audio, "sampling_rate": rate}}{options})["text"])'
         )
     return (
         f"from transformers import AutoProcessor, {model_class}\n\n"
