@@ -7,6 +7,7 @@ import copy
 import io
 import json
 import re
+import sys
 
 import polars as pl
 import pytest
@@ -212,11 +213,18 @@ def test_each_form_is_checked_documented_and_loads_as_its_card_says(within, form
 
 
 def test_a_merged_folder_is_a_model_like_any_other(within, merged_weights, load_model):
+    """Its weights are those of the lineage, and `ilt transcribe` takes it as it takes the iteration."""
     folder = within / "again"
     _exported("merged", folder, "--tolerance", "1000", "--rows", "1")
     weights = load_model(lineage=base_lineage(str(folder), None)).model.state_dict()
     for name, weight in merged_weights.items():
         torch.testing.assert_close(weights[name], weight, atol=1e-6, rtol=0)
+    texts = [
+        CliRunner().invoke(app, ["transcribe", "speech.wav", "--language", "en", *chosen]).stdout
+        for chosen in (["--iteration", "it1"], ["--model", str(folder)])
+    ]
+    assert texts[0]
+    assert texts[0] == texts[1]
 
 
 def test_the_base_in_ctranslate2_says_what_the_base_says(within, spoken_table):
@@ -285,6 +293,13 @@ def test_what_cannot_be_is_one_clear_error(within, options, message):
     with pytest.raises(IltError, match=message):
         _export(*options, "--output", "never")
     assert not (within / "never").exists()
+
+
+@pytest.mark.usefixtures("within")
+def test_a_missing_extra_is_named_with_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    with pytest.raises(IltError, match=r"needs faster_whisper, which .*pip install 'ilt\[export\]'"):
+        _export("it1", "--to", "ctranslate2", "--output", "never")
 
 
 @pytest.mark.usefixtures("within")
