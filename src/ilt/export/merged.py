@@ -90,7 +90,7 @@ def convert(merged: Path, folder: Path, quantization: str) -> None:
 
     languages = getattr(GenerationConfig.from_pretrained(str(merged)), "lang_to_id", None)
     Converter(str(merged), copy_files=list(_COPIED)).convert(str(folder), quantization=quantization)
-    found = ctranslate2.models.Whisper(str(folder), device="cpu")
+    found = ctranslate2.models.Whisper(str(folder), device="cpu", compute_type="float32")
     if found.is_multilingual != bool(languages):
         raise IltError(
             f"ctranslate2 {ctranslate2.__version__} takes this model for "
