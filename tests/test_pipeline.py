@@ -207,6 +207,33 @@ def test_a_second_repro_does_nothing(finished):
     assert locked_hashes(finished) == before
 
 
+def _files(root, path):
+    """The content of a file, or of each file of a folder, by name."""
+    found = [root / path] if (root / path).is_file() else sorted((root / path).iterdir())
+    return {file.name: file.read_bytes() for file in found}
+
+
+def test_a_colleague_gets_it_all_from_a_remote_and_computes_nothing(copied, tmp_path):
+    run(copied, "dvc", "remote", "add", "--default", "shared", str(tmp_path / "remote"))
+    run(copied, "dvc", "push")
+    run(copied, "git", "add", ".dvc/config")
+    run(copied, "git", "commit", "-qm", "where the data lies")
+    run(tmp_path, "git", "clone", "-q", str(copied), "clone")
+    clone = tmp_path / "clone"
+    adapters = [f"data/adapters/{it}/{at}" for it in ("it1", "it2") for at in ("focus", "feedback", "fix")]
+    names = [f"{table}.parquet" for table in ("pseudo", "selected", "fixed")]
+    tables = [f"data/labels/{it}/{name}" for it in ("it1", "it2") for name in names]
+    assert not any((clone / path).exists() for path in adapters + tables)
+    run(clone, "dvc", "pull", "fix@it2", "data/labels/it2/fixed.parquet")
+    assert [path for path in adapters + tables if (clone / path).exists()] == [adapters[-1], tables[-1]]
+    run(clone, "dvc", "pull")
+    for path in adapters + tables:
+        assert _files(clone, path) == _files(copied, path) != {}
+    assert stages_run(run(clone, "dvc", "repro")) == set()
+    assert locked_hashes(clone) == locked_hashes(copied)
+    assert "no difference" in run(clone, "ilt", "diff", "it2", "--rev", "HEAD")
+
+
 def test_a_further_iteration_runs_only_its_own_stages(copied):
     output = run(copied, "dvc", "exp", "run", "-S", "+iterations.it3={prev: it2}")
     assert stages_run(output) == {"plan", "report", *(f"{stage}@it3" for stage in STAGES)}

@@ -201,6 +201,52 @@ def doctor(
         raise typer.Exit(1)
 
 
+@app.command()
+def export(
+    iteration: Annotated[str, typer.Argument(help="An iteration, as it3; or base.")],
+    to: Annotated[str, typer.Option(help="merged, adapter or ctranslate2.")],
+    output: Annotated[Path, typer.Option(help="The folder to write.")],
+    rank: Annotated[int | None, typer.Option(help="adapter: cut to this rank by SVD; else exact.")] = None,
+    quantization: Annotated[
+        str | None, typer.Option(help="ctranslate2: float16 (default), int8, float32, ...")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="merged: float32 (default), float16 or bfloat16.")] = None,
+    licence: Annotated[
+        str, typer.Option("--license", help="For the model card, as the hub names it: apache-2.0, mit, ...")
+    ] = "unknown",
+    tolerance: Annotated[
+        float, typer.Option(help="Fail if the error rate on dev is more points higher than this.")
+    ] = 0.5,
+    rows: Annotated[int | None, typer.Option(help="Check on this many dev utterances only.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace an exported model that is there.")] = False,
+) -> None:
+    """Write a model for use elsewhere, checked on dev. Exit status: 0 done, 1 no parity, 2 error."""
+    from ilt.export.command import run_export
+    from ilt.export.options import ExportOptions
+
+    options = ExportOptions(to, output, rank, quantization, dtype, licence, tolerance, rows, force)
+    raise typer.Exit(run_export(iteration, options))
+
+
+@app.command()
+def transcribe(
+    files: Annotated[list[Path], typer.Argument(help="Audio of any length: wav, FLAC, mp3, ogg.")],
+    language: Annotated[str, typer.Option(help="What is spoken, as the model's languages are called: de.")],
+    iteration: Annotated[str | None, typer.Option(help="As it2; else the last one, or --model.")] = None,
+    model: Annotated[str | None, typer.Option(help="A merged folder, or a model of a hub, instead.")] = None,
+    form: Annotated[str, typer.Option("--format", help="text, json, srt or vtt.")] = "text",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="A file; for several files, or where one is there, a folder."),
+    ] = None,
+    vad: Annotated[str, typer.Option(help="What finds pauses: energy, or silero (extra `vad`).")] = "energy",
+) -> None:
+    """Transcribe audio files; long ones are cut in pauses."""
+    from ilt.transcription.command import TranscribeOptions, run_transcribe
+
+    run_transcribe(files, TranscribeOptions(language, iteration, model, form, output, vad))
+
+
 def main() -> None:
     """Run the command line; an IltError becomes one message."""
     try:

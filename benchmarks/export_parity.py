@@ -1,0 +1,130 @@
+"""Do exported forms say what the pipeline's own recogniser says? On the dev split of people's digits.
+
+    python benchmarks/export_parity.py --manifest PATH/human-digits/manifest.jsonl
+
+Runs the pipeline on the manifest (or goes on in the clone in --keep), exports its last iteration in every
+form with `ilt export`, and decodes dev with each. Figures go to benchmarks/results/export-parity.json and, as
+a table, to docs/export.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from arms import ROOT, last, run_arm
+from ilt import paths
+from ilt.asr.lineage import read_lineage
+from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.export.heard import heard_by_recogniser
+from ilt.export.options import RECORD
+from ilt.export.parity import measure
+from ilt.params import load_params
+from machine import machine
+
+FORMS: dict[str, list[str]] = {
+    "merged, float32, in `transformers.pipeline`": ["merged"],
+    "merged, float16, in `transformers.pipeline`": ["merged", "--dtype", "float16"],
+    "adapter, exact, in PEFT": ["adapter"],
+    "adapter, rank 64": ["adapter", "--rank", "64"],
+    "adapter, rank 32": ["adapter", "--rank", "32"],
+    "adapter, rank 16": ["adapter", "--rank", "16"],
+    "ctranslate2, float32, in faster-whisper": ["ctranslate2", "--quantization", "float32"],
+    "ctranslate2, float16": ["ctranslate2", "--quantization", "float16"],
+    "ctranslate2, int8": ["ctranslate2", "--quantization", "int8"],
+}
+PAGE, BEGIN, END = ROOT / "docs" / "export.md", "<!-- parity -->", "<!-- /parity -->"
+
+
+def exported(options: list[str]) -> dict[str, Any]:
+    """The record of one form, and the megabytes and seconds that it took."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "exported"
+        started = time.monotonic()
+        command = [
+            "ilt",
+            "export",
+            last("ilt"),
+            "--to",
+            *options,
+            "--output",
+            str(folder),
+            "--tolerance",
+            "100",
+        ]
+        subprocess.run(command, check=True)
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        found: dict[str, Any] = paths.read_json(folder / RECORD)
+    kept = {key: found[key] for key in ("rank", "rank_of_all", "error", "worst_error") if key in found}
+    seconds = round(time.monotonic() - started, 1)
+    return {**found["parity"], **kept, "megabytes": round(size / 1e6, 1), "seconds": seconds}
+
+
+def references() -> dict[str, dict[str, Any]]:
+    """What differs without any export: the recogniser with other batches, and with its whole context."""
+    params, lineage = load_params(), read_lineage(paths.lineage(last("ilt")))
+    dev = UTTERANCE_TABLE.read(paths.UTTERANCES).filter(pl.col("split") == "dev").sort("id")
+    ours = heard_by_recogniser(lineage, dev, params.model, "pipeline")
+    found = {}
+    for name, change in (
+        ("the pipeline's recogniser, one utterance a batch", {"decode_batch": 1}),
+        ("the pipeline's recogniser, `audio_context: full`", {"audio_context": "full"}),
+    ):
+        theirs = heard_by_recogniser(lineage, dev, params.model.model_copy(update=change), "pipeline")
+        found[name] = measure(dev, ours, theirs, params.evaluate.normaliser).to_dict()
+    return found
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """The table of the page."""
+    lines = ["| | identical texts | error rate | difference in points | MB | missing of the update |"]
+    lines.append("|---|---|---|---|---|---|")
+    for name, row in rows.items():
+        missing = f"{100 * row['error']:.2f} %" if "error" in row else ""
+        lines.append(
+            f"| {name} | {100 * row['identical']:.1f} % | {100 * row['exported']:.2f} % | "
+            f"{row['points']:+.2f} | {row.get('megabytes', '')} | {missing} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--manifest", type=Path, required=True, help="of human-digits")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for the clone, kept, so that a run can be resumed"
+    )
+    args = parser.parse_args()
+    manifest = args.manifest.resolve()
+    corpus = {
+        "corpus": {
+            "source": "manifest",
+            "manifest": str(manifest),
+            "pool_reference": str(manifest.with_name("pool_reference.jsonl")),
+        }
+    }
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (args.keep or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.chdir(run_arm("ilt", corpus, {}, folder)):
+            rows = references() | {name: exported(options) for name, options in FORMS.items()}
+    result = {"machine": machine(), "forms": rows}
+    paths.write_json(ROOT / "benchmarks" / "results" / "export-parity.json", result, sort_keys=False)
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    with paths.replacing(PAGE) as temporary_page:
+        temporary_page.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

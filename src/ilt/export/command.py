@@ -1,0 +1,152 @@
+"""`ilt export`: write a form of a model, check it on dev, and put a card beside it."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ilt import paths
+from ilt.asr.lineage import Lineage, read_lineage
+from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.errors import IltError
+from ilt.export.card import Card
+from ilt.export.merged import require_converter
+from ilt.export.options import RECORD, ExportOptions, check
+from ilt.export.parity import Parity, ParityError, measure
+from ilt.export.provenance import fingerprint, measured
+from ilt.params import ModelParams, load_params
+
+__all__ = ["run_export"]
+
+CONVERTED_FAMILIES = ("whisper",)
+
+
+def _family(lineage: Lineage) -> tuple[str, Any]:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(lineage.id, revision=lineage.revision)
+    return str(config.model_type).replace("_", "-"), config
+
+
+def _dev(rows: int | None) -> pl.DataFrame:
+    dev = UTTERANCE_TABLE.read(paths.UTTERANCES).filter(pl.col("split") == "dev").sort("id")
+    if not len(dev):
+        raise IltError(f"{paths.UTTERANCES} has no dev utterances to check the exported model with")
+    if rows is None or rows >= len(dev):
+        return dev
+    at = pl.int_range(pl.len())
+    return dev.sort("language", "id").filter(at * rows // len(dev) != (at - 1) * rows // len(dev)).sort("id")
+
+
+def _lineage(iteration: str) -> Lineage:
+    if not paths.lineage(iteration).is_file():
+        there = sorted(path.stem for path in (paths.DATA / "lineage").glob("*.json") if "." not in path.stem)
+        raise IltError(
+            f"there is no model of {iteration!r} ({paths.lineage(iteration)} is missing); there are: "
+            f"{', '.join(there) or 'none'}; run `dvc repro`, `dvc pull` or `dvc checkout`"
+        )
+    return read_lineage(paths.lineage(iteration))
+
+
+def _snippet(
+    options: ExportOptions, lineage: Lineage, family: str, config: Any, folder: Path, language: str,
+    model: ModelParams,
+) -> str:  # fmt: skip
+    from transformers import GenerationConfig
+
+    from ilt.export import heard, snippets
+
+    name, kind = options.output.resolve().name, config.architectures[0]
+    settings = GenerationConfig.from_pretrained(lineage.id, revision=lineage.revision)
+    code = language if getattr(settings, "lang_to_id", None) else None
+    if options.form == "merged":
+        return snippets.merged_snippet(name, family, kind, code)
+    if options.form == "adapter":
+        return snippets.adapter_snippet(name, family, kind, code, lineage)
+    short = heard.needs_short_context(folder, model.audio_context)
+    return snippets.faster_snippet(name, code, short, heard.margin(model), heard.suppressed(folder))
+
+
+def _parity(
+    options: ExportOptions, lineage: Lineage, family: str, folder: Path, model: ModelParams, normaliser: str
+) -> Parity:
+    from ilt.export.heard import heard_by, heard_by_recogniser
+
+    dev = _dev(options.rows)
+    ours = heard_by_recogniser(lineage, dev, model, "pipeline")
+    theirs = heard_by(options.form, family, folder, dev, model, lineage)
+    found = measure(dev, ours, theirs, normaliser)
+    print(f"parity: {found}")
+    return found
+
+
+def _share(folder: Path) -> None:
+    """Give all files the mode that new files have here; safetensors writes for the owner alone."""
+    mode = (folder / RECORD).stat().st_mode
+    for path in folder.iterdir():
+        path.chmod(mode)
+
+
+def _hint(options: ExportOptions, model: ModelParams, exact: bool) -> str:
+    """What the difference may come from."""
+    if options.form == "merged" and model.audio_context == "batch":
+        return (
+            " The pipeline cuts the encoder's context to what a batch needs (model.audio_context: batch); "
+            "transformers' pipeline always pads to the whole: a model that is to be used there is better "
+            "trained with model.audio_context: full."
+        )
+    if not exact:
+        return " A higher --rank keeps more."
+    return " Try --quantization float16 or float32." if options.form == "ctranslate2" else ""
+
+
+def run_export(iteration: str, options: ExportOptions) -> int:
+    """Export the model of an iteration. Returns 1, and writes nothing, if it does not do what it should."""
+    check(options)
+    params, lineage = load_params(), _lineage(iteration)
+    family, config = _family(lineage)
+    if options.form == "ctranslate2":
+        if family not in CONVERTED_FAMILIES:
+            raise IltError(
+                f"--to ctranslate2: there is no such form of a {family} model (faster-whisper has Whisper "
+                "alone); --to merged and --to adapter work for it"
+            )
+        require_converter()
+    from ilt.export.write import note_of, write_form
+
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks the old name
+    numbers, data, model = measured(iteration), fingerprint(lineage), params.model
+    languages = UTTERANCE_TABLE.scan(paths.UTTERANCES).select(pl.col("language").unique().sort()).collect()
+    codes, normaliser = [str(code) for code in languages["language"]], params.evaluate.normaliser
+    try:
+        with paths.replacing(options.output) as folder:
+            facts = write_form(
+                options.form, lineage, model, config, folder,
+                options.dtype or "float32", options.quantization or "float16", options.rank,
+            )  # fmt: skip
+            note = note_of(options.form, facts)
+            print(f"{options.form}: {note}".rstrip(" ."))
+            parity = _parity(options, lineage, family, folder, model, normaliser)
+            parity.check(options.tolerance, _hint(options, model, exact=not facts.get("error")))
+            card = Card(
+                options.output.resolve().name, options.form, family, iteration, lineage, codes,
+                options.licence, data, numbers, normaliser, parity, note,
+                _snippet(options, lineage, family, config, folder, codes[0], model),
+            )  # fmt: skip
+            (folder / "README.md").write_text(card.text(), encoding="utf-8")
+            record = {
+                **facts, "form": options.form, "iteration": iteration, "audio_context": model.audio_context,
+                "lineage": asdict(lineage) | {"hash": lineage.hash}, "data": data, "parity": parity.to_dict(),
+            }  # fmt: skip
+            paths.write_json(folder / RECORD, record)
+            _share(folder)
+    except ParityError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 1
+    print(f"written: {options.output}")
+    return 0

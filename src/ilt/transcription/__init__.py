@@ -1,0 +1,1 @@
+"""Transcripts of audio files of any length, by the pipeline's recogniser."""
