@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoProcessor
 
 from conftest import ROOT
@@ -154,6 +155,19 @@ def test_prompts_are_the_users_by_language(chat_folder):
         load(prompts={"default": f"{AUDIO} and {AUDIO}: <|{{code}}|>"}).loss(
             [torch.zeros(80, 60)], ["en"], ["a"]
         )
+
+
+@pytest.mark.parametrize("encoder", [False, True])
+def test_the_audio_tower_is_adapted_if_asked(encoder, store, spoken_table, tmp_path):
+    examples = [Example(*row) for row in spoken_table.select("id", "language", "text").iter_rows()]
+    lora = LoraParams(r=2, target_modules=["q_proj", "fc1", "gate_proj"], encoder=encoder)
+    params = TrainParams(
+        lora=lora, learning_rate=1e-3, steps=1, batch_size=2, evaluations=1, spec_augment=SpecAugmentParams()
+    )
+    train_adapter(load(), examples, [], store, params, 1, lambda _: 0.5, tmp_path / "lora", tmp_path / "work")
+    names = set(load_file(tmp_path / "lora" / "adapter_model.safetensors"))
+    assert any("language_model" in name and "gate_proj" in name for name in names)
+    assert any("audio_tower" in name for name in names) == encoder
 
 
 @pytest.mark.parametrize("chat", [False, True])

@@ -228,12 +228,17 @@ class AdapterParams(_Section):
 
 
 class LoraParams(_Section):
-    """LoRA (Hu et al. 2021, arXiv 2106.09685), as PEFT takes it; alpha null means twice the rank."""
+    """LoRA (Hu et al. 2021, arXiv 2106.09685), as PEFT takes it; alpha null means twice the rank.
+
+    target_modules: names of linear layers; a model takes those that it has.
+    encoder:        whether the layers that hear get one too (Whisper's encoder, Qwen2-Audio's audio tower).
+    """
 
     r: Annotated[int, Field(ge=1, le=1024)]
     alpha: Positive | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     target_modules: list[str] = Field(min_length=1)
+    encoder: bool = True
 
 
 class SpecAugmentParams(_Section):

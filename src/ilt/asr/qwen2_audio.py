@@ -46,6 +46,8 @@ class Qwen2AudioRecogniser:
     None: the probability of no speech and, unless prompts end in a language token, the detected language.
     """
 
+    encoder_prefix = "model.audio_tower."
+
     def __init__(self, lineage: Lineage, params: ModelParams) -> None:
         self.lineage, self.params = lineage, params
         model = load_weights(Qwen2AudioForConditionalGeneration, lineage, params)

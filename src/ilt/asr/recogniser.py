@@ -47,8 +47,12 @@ class Hypothesis:
 
 
 class Recogniser(Protocol):
-    """A speech model behind one face."""
+    """A speech model behind one face.
 
+    encoder_prefix: what the names of all modules begin with that hear, and do not write.
+    """
+
+    encoder_prefix: str
     lineage: Lineage
     model: torch.nn.Module
     extractor: Any

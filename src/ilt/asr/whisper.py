@@ -40,6 +40,8 @@ __all__ = ["WhisperRecogniser"]
 class WhisperRecogniser:
     """See `ilt.asr.recogniser.Recogniser`. Raises IltError for files that do not belong together."""
 
+    encoder_prefix = "model.encoder."
+
     def __init__(self, lineage: Lineage, params: ModelParams) -> None:
         self.lineage, self.params = lineage, params
         model = load_weights(WhisperForConditionalGeneration, lineage, params)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from ilt.asr.decoding import MARGIN
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import Lineage, base_lineage
 from ilt.asr.recogniser import load_recogniser
 from ilt.asr.transcribe import transcribe_table
-from ilt.asr.whisper import MARGIN
 from ilt.corpus.audio import RATE, decode_flac
 from ilt.paths import read_json
 from ilt.progress import progress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,23 +64,32 @@ def learning_rate_at(step: int, steps: int, params: TrainParams) -> float:
     return params.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def _with_lora(model: torch.nn.Module, params: TrainParams, start_from: Path | None, seed: int) -> Any:
+def _with_lora(recogniser: Recogniser, params: TrainParams, start_from: Path | None, seed: int) -> Any:
     from peft import LoraConfig, PeftModel, get_peft_model
 
     torch.manual_seed(seed)
+    model, lora = recogniser.model, params.lora
     if start_from is not None:
         return PeftModel.from_pretrained(model, str(start_from), is_trainable=True)  # type: ignore[arg-type]
+    layers = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    if not lora.encoder:
+        layers = {name for name in layers if not name.startswith(recogniser.encoder_prefix)}
+    there = {name.rpartition(".")[2] for name in layers}
+    targets = sorted(set(lora.target_modules) & there)
+    if not targets:
+        raise IltError(
+            f"lora.target_modules {lora.target_modules}: {recogniser.lineage.id} has no linear layer of such "
+            f"a name; it has {', '.join(sorted(there))}"
+        )
     config = LoraConfig(
-        r=params.lora.r,
-        lora_alpha=params.lora.alpha or 2 * params.lora.r,  # type: ignore[arg-type]
-        lora_dropout=params.lora.dropout,
-        target_modules=sorted(params.lora.target_modules),
+        r=lora.r,
+        lora_alpha=lora.alpha or 2 * lora.r,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        exclude_modules=None if lora.encoder else rf"{re.escape(recogniser.encoder_prefix)}.*",
         # task_type stays unset: SEQ_2_SEQ_LM would pass input_ids, which Whisper does not take.
     )
-    try:
-        return get_peft_model(model, config)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise IltError(f"lora.target_modules {params.lora.target_modules}: {error}") from None
+    return get_peft_model(model, config)  # type: ignore[arg-type]
 
 
 def _save_adapter(peft_model: Any, folder: Path, base: str) -> None:
@@ -178,7 +188,7 @@ def train_adapter(
         seed,
         params.batch_seconds and params.batch_seconds / frame,
     )
-    peft_model = _with_lora(recogniser.model, params, start_from, seed)
+    peft_model = _with_lora(recogniser, params, start_from, seed)
     trained = [(name, p) for name, p in peft_model.named_parameters() if p.requires_grad]
     names, parameters = [name for name, _ in trained], [p for _, p in trained]
     optimiser = torch.optim.AdamW(parameters, lr=0.0, weight_decay=params.weight_decay)
