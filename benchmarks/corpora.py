@@ -38,7 +38,10 @@ from machine import machine
 DOCS, RESULTS = Path("docs/corpora.md"), Path("benchmarks/results")
 COMPARED = ["id", "language", "speaker", "split", "duration", "audio_hash", "text"]
 HOURS = (0.5, 2.0, 8.0)
-CLIP_SECONDS = 10
+RUNS = [("a FLAC of 10 s each", hours, 10.0) for hours in HOURS]
+RUNS += [("one WAV, parts of 10 s", hours, 10.0) for hours in HOURS]
+RUNS += [("one WAV, parts of 0.25 s", 2.0, 0.25)]
+"""What the audio is, hours of it, seconds of each utterance."""
 
 
 def put(name: str, lines: list[str]) -> None:
@@ -119,19 +122,18 @@ def formats(human_digits: Path | None) -> None:
         sys.exit("a format gives other utterances")
 
 
-def _make(folder: Path, hours: float, long: bool) -> Path:
-    """A manifest of noise: one file of `hours`, or a file for every ten seconds."""
+def _make(folder: Path, hours: float, length: float, long: bool) -> Path:
+    """A manifest of noise: one file of `hours`, or a file for each utterance of `length` seconds."""
     rng = np.random.default_rng(0)
-    count = round(hours * 3600 / CLIP_SECONDS)
+    count = round(hours * 3600 / length)
     with (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
         whole = soundfile.SoundFile(folder / "whole.wav", "w", RATE, 1, "PCM_16") if long else None
         for number in range(count):
-            samples = (0.1 * rng.standard_normal(CLIP_SECONDS * RATE)).astype(np.float32)
+            samples = (0.1 * rng.standard_normal(round(length * RATE))).astype(np.float32)
             line: dict[str, Any] = {"id": f"u{number:07d}", "lang": "en", "split": "pool"}
             if whole:
                 whole.write(samples)
-                place = {"offset": float(number * CLIP_SECONDS), "duration": float(CLIP_SECONDS)}
-                line |= {"audio_filepath": "whole.wav", **place}
+                line |= {"audio_filepath": "whole.wav", "offset": number * length, "duration": length}
             else:
                 soundfile.write(folder / f"{number}.flac", samples, RATE)
                 line["audio_filepath"] = f"{number}.flac"
@@ -159,25 +161,20 @@ def _measure(manifest: Path) -> None:
 
 def memory() -> None:
     result = []
-    for long in (False, True):
-        for hours in HOURS:
-            with tempfile.TemporaryDirectory() as folder:
-                manifest = _make(Path(folder), hours, long)
-                command = [sys.executable, __file__, "measure", str(manifest)]
-                out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            result.append({"long": long, "hours": hours, **json.loads(out)})
-            print(result[-1], flush=True)
+    for kind, hours, length in RUNS:
+        with tempfile.TemporaryDirectory() as folder:
+            manifest = _make(Path(folder), hours, length, kind.startswith("one WAV"))
+            command = [sys.executable, __file__, "measure", str(manifest)]
+            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        result.append({"audio": kind, "hours": hours, **json.loads(out)})
+        print(result[-1], flush=True)
     write_json(RESULTS / "corpora-memory.json", {"machine": machine(), "runs": result})
     lines = [
         "| audio | hours | utterances | table, MB | peak memory, MB | of that before the import | seconds |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in result:
-        kind = "one WAV, offsets" if row["long"] else "a FLAC of 10 s each"
-        lines.append(
-            f"| {kind} | {row['hours']:g} | {row['utterances']} | {row['table_mb']} | {row['peak_mb']} | "
-            f"{row['before_mb']} | {row['seconds']} |"
-        )
+    shown = ("audio", "hours", "utterances", "table_mb", "peak_mb", "before_mb", "seconds")
+    lines += [f"| {' | '.join(str(row[name]) for name in shown)} |" for row in result]
     put("memory", lines)
 
 

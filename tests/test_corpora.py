@@ -91,6 +91,24 @@ def test_the_hub_loader_gives_the_same_utterances(said, expected, tmp_path, monk
     assert {row.split for row in rows.values()} <= set(layouts.TAKEN.values())
 
 
+def test_audio_of_a_hub_dataset_that_is_a_url_is_fetched(tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    clip = _clip(tmp_path / "there" / "a b.wav")
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    audio = pa.array(
+        [{"bytes": None, "path": f"file://{name}"} for name in (clip, tmp_path / "no.wav")], kind
+    )
+    (tmp_path / "hub").mkdir()
+    pq.write_table(pa.table({"audio": audio}), tmp_path / "hub" / "train-00000-of-00001.parquet")
+    rows = HuggingFaceHub(str(tmp_path / "hub"), "corpus.sources.0.path").rows()
+    first = next(rows)
+    assert first.audio == clip.read_bytes()
+    assert first.id == "a b"
+    with pytest.raises(IltError, match=r"stopped after row 2 of train \(.*no\.wav.*\); run it again"):
+        next(rows)
+
+
 def test_a_dataset_that_is_not_there_is_one_clear_error(tmp_path):
     pytest.importorskip("datasets")
     code = (

@@ -36,7 +36,7 @@ class _Mapped(Source):
         )
         for row in self.source.rows():
             split, keep = _ours(row.split, given.split)
-            language, known = _ours(row.language, languages)
+            language, known = _ours(row.language, languages, accented=True)
             if not (keep and known):
                 continue
             yield replace(
@@ -48,17 +48,19 @@ class _Mapped(Source):
             )
 
 
-def _ours(value: str | None, mapping: str | Mapping[str, str | None] | None) -> tuple[str | None, bool]:
+def _ours(
+    value: str | None, mapping: str | Mapping[str, str | None] | None, accented: bool = False
+) -> tuple[str | None, bool]:
     """What a source's own name is called here, and whether its rows are wanted.
 
-    A name that is not mapped stays; of `English-Indian`, what stands before the hyphen counts if the whole
-    does not.
+    A name that is not mapped stays. accented: of `English-Indian`, what stands before the hyphen counts if
+    the whole does not.
     """
     if isinstance(mapping, str):
         return mapping, True
     if not mapping or value is None:
         return value, True
-    for name in (value, value.split("-")[0]):
+    for name in (value, value.split("-")[0]) if accented else (value,):
         if name in mapping:
             return mapping[name], mapping[name] is not None
     return value, True

@@ -205,7 +205,7 @@ class HuggingFaceHub(_Rows):
             what = str(error).splitlines()[0]
             raise IltError(
                 f"{self.parameter}: {self.path!r} is neither a folder here nor a dataset that the hub gives "
-                f"({what})"
+                f"({what}); without a network, give a folder of .parquet"
             ) from None
         audio = self.columns["audio"]
         for name, split in found.items():
@@ -216,11 +216,31 @@ class HuggingFaceHub(_Rows):
                     found[name] = split.cast_column(audio, datasets.Audio(decode=False))
         return dict(found)
 
+    def _fetched(self, record: dict[str, Any]) -> dict[str, Any]:
+        """A record whose audio is a URL, as of files that lie beside a table, with the bytes of it."""
+        import fsspec
+
+        column = self.columns["audio"]
+        audio = record[column]
+        url = audio.get("path") if isinstance(audio, dict) and not audio.get("bytes") else None
+        if not isinstance(url, str) or "://" not in url:
+            return record
+        with fsspec.open(url, "rb") as file:
+            return {**record, column: {"bytes": file.read(), "path": url.split("::")[0]}}
+
     def rows(self) -> Iterator[Row]:
         for name, split in self._open().items():
-            for number, record in enumerate(split, 1):
-                where = f"{self.path}/{name}:{number}"
-                yield self._row(record, where, f"{name}-{number:07d}", name, Path())
+            number = 0
+            try:
+                for number, record in enumerate(split, 1):
+                    where = f"{self.path}/{name}:{number}"
+                    yield self._row(self._fetched(record), where, f"{name}-{number:07d}", name, Path())
+            except OSError as error:
+                what = str(error).splitlines()[0]
+                raise IltError(
+                    f"{self.parameter}: {self.path!r} stopped after row {number} of {name} ({what}); "
+                    "run it again"
+                ) from None
 
     def audio_files(self) -> list[Path]:
         return []
