@@ -30,6 +30,7 @@ def body(stage: Stage) -> None:
     if params.source == "demo":
         from ilt.corpus.demo import demo_corpus
 
+        check_languages(params.demo.languages, known, taken_for, model["id"])
         rows, references = demo_corpus(params.demo, stage.values["seed"], longest)
     else:
         from ilt.corpus.manifest import read_manifest, read_references
