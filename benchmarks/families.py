@@ -57,8 +57,8 @@ def _parameters(changes: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["corpus"]["demo"] |= {"languages": ["de", "en"], **COUNTS}
     for stage in ("focus", "feedback", "fix"):
-        values[stage] |= {"steps": 10, "epochs": None, "batch_size": 8, "evaluations": 2}
-        values[stage] |= {"learning_rate": 5e-4}
+        values[stage] |= {"steps": 16, "epochs": None, "batch_size": 8, "evaluations": 2}
+        values[stage] |= {"learning_rate": 2e-3}
     values["select"] |= {"keep": 0.8, "max_expected_error": 1.0, "min_rows": 6}
     values["correct"] |= {"keep": 0.8, "max_expected_error": 1.0}
     values["evaluate"]["bootstrap"] = 100
@@ -119,17 +119,19 @@ def table(found: dict[str, dict[str, Any]]) -> str:
 def main() -> None:
     wanted = sys.argv[1:] or list(FAMILIES)
     os.chdir(ROOT)
-    found: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
+    found: dict[str, Any] = {}
     for name in wanted:
         if name not in FAMILIES:
             sys.exit(f"there is no family {name!r}; expected some of {', '.join(FAMILIES)}")
-        found[name] = run(FAMILIES[name])
-        print(name, found[name], file=sys.stderr)
-    found = {name: found[name] for name in FAMILIES if name in found}
-    RESULT.write_text(json.dumps(found, indent=2) + "\n")
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(BEGIN)
-    PAGE.write_text(before + BEGIN + table(found) + END + rest.split(END)[1], encoding="utf-8")
+        result = run(FAMILIES[name])
+        print(name, result, file=sys.stderr)
+        known = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
+        found = {other: known.get(other) for other in FAMILIES} | {name: result}
+        found = {other: stages for other, stages in found.items() if stages}
+        RESULT.write_text(json.dumps(found, indent=2) + "\n")
+        page = PAGE.read_text(encoding="utf-8")
+        before, rest = page.split(BEGIN)
+        PAGE.write_text(before + BEGIN + table(found) + END + rest.split(END)[1], encoding="utf-8")
     print(table(found))
     if not all(stages.get(stage) for stages in found.values() for stage in STAGES):
         sys.exit(1)

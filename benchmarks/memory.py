@@ -1,6 +1,6 @@
 """Hold the memory estimates of `ilt doctor` against peak memory on a CPU: data/base, random tiny and base.
 
-    python benchmarks/memory.py
+    python benchmarks/memory.py [MODEL ...]
 
 Writes benchmarks/results/memory.json and the table in docs/models.md. Each case is a process of its
 own; its peak is the greatest resident memory after loading, less what was resident before the model was made.
@@ -123,13 +123,16 @@ def table_of(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    if len(sys.argv) == 3:
-        print(json.dumps(measure(sys.argv[1], sys.argv[2])))
+    if sys.argv[1:2] == ["--one"]:
+        print(json.dumps(measure(sys.argv[2], sys.argv[3])))
         return
-    rows = []
+    known = json.loads(RESULT.read_text()) if RESULT.is_file() else []
+    rows = [row for row in known if sys.argv[1:] and row["model"] not in sys.argv[1:]]
     for model, task in CASES:
+        if sys.argv[1:] and model not in sys.argv[1:]:
+            continue
         done = subprocess.run(
-            [sys.executable, __file__, model, task], check=True, capture_output=True, text=True
+            [sys.executable, __file__, "--one", model, task], check=True, capture_output=True, text=True
         )
         values = json.loads(done.stdout.splitlines()[-1])
         rows.append({"model": model, "task": task, **values})

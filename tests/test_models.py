@@ -202,6 +202,11 @@ def test_a_corpus_in_an_unknown_language_is_refused_until_the_language_is_mapped
     with pytest.raises(IltError, match=r"4 found(.|\n)*m\.jsonl:1.*'pcm'.*languages\.pcm\.as"):
         corpus.body(stage())
     assert not paths.UTTERANCES.exists()
+    demo = stage()
+    demo.values["corpus"] |= {"source": "demo"}
+    demo.values["model"] |= {"id": str(folders[ENGLISH])}
+    with pytest.raises(IltError, match=r"'ar', 'bn', .*English alone"):
+        corpus.body(demo)
     corpus.body(stage(pcm={"as": "en"}))
     assert set(UTTERANCE_TABLE.read(paths.UTTERANCES)["language"]) == {"pcm"}
 

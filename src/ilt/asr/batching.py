@@ -115,14 +115,15 @@ def _as_it_is(value: T) -> T:
 def prefetched(make: Callable[[int], T], numbers: Sequence[int], workers: int) -> Iterator[T]:
     """`make(number)` for each number, in order, made ahead by `workers` processes (0: here, when needed).
 
-    Tensors come in pinned memory where there is a GPU. What `make` gives must follow from its number alone.
+    What `make` gives must follow from its number alone. Nothing is pinned here: a recogniser pins the
+    batch that it makes of the tensors.
     """
     if not workers or len(numbers) < 2:
         yield from map(make, numbers)
         return
     yield from DataLoader(
         _Made(make), batch_size=None, sampler=numbers, num_workers=min(workers, len(numbers)),
-        collate_fn=_as_it_is, pin_memory=torch.cuda.is_available(),
+        collate_fn=_as_it_is,
         # Forked, the workers share the mapped features and start at once.
         multiprocessing_context="fork",
     )  # fmt: skip

@@ -34,6 +34,7 @@ def body(stage: Stage) -> None:
         from ilt.corpus.demo import demo_corpus
 
         longest = min(longest, params.max_duration or longest)
+        check_languages(params.demo.languages, known, taken_for, model["id"])
         rows, references = demo_corpus(params.demo, stage.values["seed"], longest)
         write = partial(UTTERANCE_TABLE.write, rows)
     else:
