@@ -17,7 +17,7 @@ import yaml
 from typer.testing import CliRunner
 
 from ilt import paths
-from ilt.asr.lineage import base_lineage, merge_adapter, read_lineage
+from ilt.asr.lineage import AdapterLink, Lineage, base_lineage, merge_adapter, read_lineage
 from ilt.cli import app
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.errors import IltError
@@ -172,6 +172,37 @@ def test_a_cut_adapter_is_the_nearest_one_and_says_what_it_lacks(
 def test_no_adapter_for_the_base_itself():
     with pytest.raises(IltError, match="without adapters"):
         combine(base_lineage("data/base", None))
+
+
+def test_other_families_have_one_adapter_too(tmp_path):
+    """Of a Qwen2-Audio, where q_proj is adapted in the language model and not in the audio tower."""
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import Qwen2AudioConfig, Qwen2AudioForConditionalGeneration
+
+    torch.manual_seed(0)
+    audio = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 32}
+    text = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = Qwen2AudioConfig(
+        audio_config=audio,
+        text_config={"model_type": "qwen2", "vocab_size": 50, "num_key_value_heads": 2, **text},
+    )
+    model = Qwen2AudioForConditionalGeneration(config)
+    merged, links = copy.deepcopy(model), []
+    for number, modules in enumerate((r".*language_model.*\.q_proj", r".*(language_model.*\.q_proj|fc1)")):
+        lora = LoraConfig(r=2 + number, lora_alpha=4, target_modules=modules)
+        peft_model = get_peft_model(copy.deepcopy(model), lora)
+        for name, parameter in peft_model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter)
+        folder = tmp_path / str(number)
+        peft_model.save_pretrained(str(folder))
+        merge_adapter(merged, folder)
+        links.append(AdapterLink(str(folder), ""))
+    lineage = Lineage("qwen", "main", None, tuple(links))
+    write_adapter(combine(lineage), lineage, _linear(model), tmp_path / "all")
+    weights = PeftModel.from_pretrained(model, str(tmp_path / "all")).merge_and_unload().state_dict()
+    for name, weight in merged.state_dict().items():
+        torch.testing.assert_close(weights[name], weight, atol=1e-5, rtol=0)
 
 
 def _snippet(folder):

@@ -224,7 +224,7 @@ def test_a_colleague_gets_it_all_from_a_remote_and_computes_nothing(copied, tmp_
     names = [f"{table}.parquet" for table in ("pseudo", "selected", "fixed")]
     tables = [f"data/labels/{it}/{name}" for it in ("it1", "it2") for name in names]
     assert not any((clone / path).exists() for path in adapters + tables)
-    run(clone, "dvc", "pull", "fix@it2", "data/labels/it2/fixed.parquet")
+    run(clone, "dvc", "pull", "fix@it2", "correct@it2")
     assert [path for path in adapters + tables if (clone / path).exists()] == [adapters[-1], tables[-1]]
     run(clone, "dvc", "pull")
     for path in adapters + tables:
