@@ -13,12 +13,13 @@ import pytest
 import soundfile
 
 from ilt.corpus.audio import RATE, audio_hash, read_audio, read_blocks
-from ilt.corpus.cuts import FRAME, Cutter, cut_spans, speech_frames
+from ilt.corpus.cuts import Cutter, cut_spans, speech_frames
 from ilt.corpus.formats.row import Row
 from ilt.corpus.importing import Limits, import_rows
 from ilt.corpus.leaks import shared_speakers
 from ilt.corpus.manifest import Manifest
 from ilt.corpus.table import QUARANTINE_TABLE, UTTERANCE_TABLE
+from ilt.corpus.voice import FRAME, VoiceActivity
 from ilt.errors import IltError, Problem
 from ilt.params import CutParams
 
@@ -235,10 +236,12 @@ def test_speech_is_judged_in_blocks_as_the_model_judges_the_whole(recording):
     silero = pytest.importorskip("silero_vad")
     samples = read_audio(recording[0])
     whole = silero.load_silero_vad(sequence=True).audio_forward(samples)
-    found = Cutter(VAD, 6.0).probabilities(samples[at : at + 10_007] for at in range(0, len(samples), 10_007))
+    found = VoiceActivity("a test").probabilities(
+        samples[at : at + 10_007] for at in range(0, len(samples), 10_007)
+    )
     assert len(found) == len(whole)
     assert np.abs(found - whole).max() < 1e-4
-    assert Cutter(VAD, 6.0).probabilities([]).shape == (0,)
+    assert VoiceActivity("a test").probabilities([]).shape == (0,)
 
 
 @pytest.mark.parametrize("limit", [6.0, 30.0])

@@ -1,31 +1,23 @@
 """Long recordings of the pool, cut where nobody speaks.
 
-Silero VAD (MIT, github.com/snakers4/silero-vad) gives each 32 ms the probability that somebody speaks; its
-weights lie in its wheel. What becomes a cut is decided here, since Silero's own timestamps drop short speech,
-and what is dropped cannot be labelled.
+Silero VAD gives each 32 ms the probability that somebody speaks. What becomes a cut is decided here, since
+Silero's own timestamps drop short speech, and what is dropped cannot be labelled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from ilt.corpus.audio import RATE, audio_seconds, read_blocks
 from ilt.corpus.formats.row import Row
+from ilt.corpus.voice import FRAME, VoiceActivity
 from ilt.errors import IltError, Problem
 from ilt.params import CutParams
 
-__all__ = ["FRAME", "Cutter", "cut_spans", "speech_frames"]
-
-FRAME = 512
-"""Samples of 16 kHz audio that the model judges at once."""
-
-CONTEXT = 64
-"""Samples before a frame that the model hears with it."""
+__all__ = ["Cutter", "cut_spans", "speech_frames"]
 
 HYSTERESIS = 0.15
 """Speech goes on until the probability falls this far below the threshold, as in Silero's own code."""
@@ -88,41 +80,7 @@ class Cutter:
 
     def __init__(self, params: CutParams, longest: float) -> None:
         self.params, self.longest = params, min(longest, params.max_duration)
-        try:
-            import onnxruntime  # noqa: F401  Silero imports it late
-            import torch
-
-            threads = torch.get_num_threads()
-            from silero_vad import load_silero_vad
-
-            torch.set_num_threads(threads)  # importing it sets one
-        except ImportError:
-            raise IltError(
-                "corpus.cut.method=vad needs the packages silero-vad and onnxruntime; pip install 'ilt[vad]' "
-                "(in a clone: pip install -e '.[vad]'), or cut the recordings yourself and give offsets"
-            ) from None
-        self._model = load_silero_vad(sequence=True)
-
-    def probabilities(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
-        """Speech probability of each frame, (frames,); the last one is padded with silence.
-
-        The same as the model's own `audio_forward` of all blocks in one, which would hold them all.
-        """
-        found: list[np.ndarray] = []
-        states = [np.zeros((1, 1, 128), np.float32)] * 2
-        rest = np.zeros(CONTEXT, np.float32)
-        for block in chain(blocks, (None,)):
-            left = len(rest) - CONTEXT
-            fresh = np.zeros(-left % FRAME, np.float32) if block is None else block
-            samples = np.concatenate([rest, fresh])
-            count = (len(samples) - CONTEXT) // FRAME
-            if count:
-                frames = sliding_window_view(samples, CONTEXT + FRAME)[::FRAME]
-                inputs = {"input": np.ascontiguousarray(frames), "h": states[0], "c": states[1]}
-                values, *states = self._model.session.run(["speech_probs", "hn", "cn"], inputs)
-                found.append(values.reshape(-1))
-            rest = samples[count * FRAME :]
-        return np.concatenate(found) if found else np.zeros(0, np.float32)
+        self._voice = VoiceActivity("corpus.cut.method=vad")
 
     def __call__(self, row: Row) -> Iterator[Row | Problem]:
         if row.split != "pool" or row.audio is None:
@@ -134,7 +92,7 @@ class Cutter:
             if seconds <= self.longest:
                 yield row
                 return
-            probabilities = self.probabilities(read_blocks(row.audio, offset, row.duration))
+            probabilities = self._voice.probabilities(read_blocks(row.audio, offset, row.duration))
         except ValueError as error:
             yield Problem(row.where, row.id, f"{error} ({row.name})")
             return

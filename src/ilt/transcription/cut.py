@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ilt.corpus.audio import RATE
-from ilt.errors import IltError
+from ilt.corpus.voice import FRAME as VOICE_FRAME
+from ilt.corpus.voice import VoiceActivity
 
 __all__ = ["DETECTORS", "FRAME", "Piece", "cut", "levels", "speech_frames"]
 
@@ -29,7 +30,7 @@ MARGIN: so much of a pause goes with the speech beside it; more misleads models 
 INAUDIBLE = -75.0
 """dBFS; what is softer counts as quiet whatever stands beside it."""
 
-SILERO_CHUNK, SILERO_THRESHOLD = 512, 0.4
+SILERO_THRESHOLD = 0.4
 
 
 @dataclass(frozen=True)
@@ -70,34 +71,11 @@ def _loud(level: np.ndarray) -> np.ndarray:
     return np.asarray(smooth > max(threshold, INAUDIBLE))
 
 
-def _silero() -> Callable[[np.ndarray], float]:
-    try:
-        import silero_vad
-        import torch
-    except ImportError:
-        raise IltError(
-            "--vad silero needs silero-vad, which is not installed: pip install 'ilt[vad]'"
-        ) from None
-    model = silero_vad.load_silero_vad()
-
-    def probability(chunk: np.ndarray) -> float:
-        with torch.inference_mode():
-            return float(model(torch.from_numpy(chunk), RATE))
-
-    return probability
-
-
 def _spoken(blocks: Iterable[np.ndarray], frames: int) -> np.ndarray:
     """Frames with a voice, by Silero VAD."""
-    probability, rest, found = _silero(), np.empty(0, np.float32), []
-    for block in blocks:
-        rest = np.concatenate([rest, block.astype(np.float32)])
-        whole = len(rest) // SILERO_CHUNK * SILERO_CHUNK
-        found += [probability(chunk) for chunk in rest[:whole].reshape(-1, SILERO_CHUNK)]
-        rest = rest[whole:]
-    found.append(probability(np.pad(rest, (0, SILERO_CHUNK - len(rest)))))
-    chunk_of = np.arange(frames) * FRAME // SILERO_CHUNK
-    return np.asarray(np.array(found)[chunk_of] >= SILERO_THRESHOLD)
+    probabilities = VoiceActivity("--vad silero").probabilities(blocks)
+    judged = np.minimum(np.arange(frames) * FRAME // VOICE_FRAME, len(probabilities) - 1)
+    return np.asarray(probabilities[judged] >= SILERO_THRESHOLD)
 
 
 def speech_frames(detector: str, level: np.ndarray, blocks: Callable[[], Iterator[np.ndarray]]) -> np.ndarray:
