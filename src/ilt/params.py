@@ -25,6 +25,7 @@ __all__ = [
     "LoraParams",
     "ModelParams",
     "Params",
+    "ReportParams",
     "SelectParams",
     "TrainParams",
     "load_params",
@@ -236,6 +237,12 @@ class EvaluateParams(_Section):
     bootstrap: Annotated[int, Field(ge=100)] = 2000
 
 
+class ReportParams(_Section):
+    """The report. price_per_hour: of computing, in the currency you like; None: minutes alone are told."""
+
+    price_per_hour: Positive | None = None
+
+
 class Params(_Section):
     """The whole of params.yaml. `iterations` holds, by name, `prev` and overrides of the stages."""
 
@@ -250,6 +257,7 @@ class Params(_Section):
     select: SelectParams
     correct: CorrectParams
     evaluate: EvaluateParams
+    report: ReportParams = ReportParams()
     iterations: dict[str, dict[str, Any]]
 
     def stage(self, iteration: str, stage: str) -> _Section:

@@ -15,6 +15,7 @@ __all__ = [
     "METRICS",
     "POOL_REFERENCE",
     "QUARANTINE",
+    "REPORT",
     "SOURCES",
     "SUMMARY",
     "UTTERANCES",
@@ -41,6 +42,7 @@ SOURCES = CORPUS / "sources.json"
 CORRECTIONS = DATA / "corrections" / "corrections.parquet"
 METRICS = DATA / "metrics"
 SUMMARY = METRICS / "summary.json"
+REPORT = DATA / "report"
 
 WORK = Path(".ilt")
 """Checkpoints, finished shards and feature caches: outside every stage's outs, since DVC deletes those."""
