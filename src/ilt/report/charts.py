@@ -108,7 +108,9 @@ def _lines(frame: pl.DataFrame, x: alt.X, y: alt.Y, names: list[str], legend: bo
 
 def _targets(base: Any) -> Any:
     """Invisible points, larger than what they stand for, that carry the tooltips."""
-    return base.mark_point(filled=True, shape="circle", size=300, opacity=0).encode(description="said:N")
+    return base.mark_point(filled=True, shape="circle", size=300, opacity=0, color=COLOURS["ink"]).encode(
+        description="said:N"
+    )
 
 
 def error_chart(frame: pl.DataFrame) -> Any:
@@ -199,7 +201,7 @@ def steps_chart(frame: pl.DataFrame, top: float, loss: float) -> Any:
     ).encode(x=x, y=_error("dev error", top, 3))  # fmt: skip
     known = frame.drop_nulls("loss").with_columns(said=pl.col("said_loss"))
     y = alt.Y("loss:Q", scale=alt.Scale(domain=[0, loss]), axis=alt.Axis(title="train loss", tickCount=3))
-    losses = _lines(known, below, y, names, legend=False)
+    losses = _lines(known, below, y, names)
     size = {"width": 210, "height": 100}
     return alt.vconcat(
         alt.layer(error, kept).properties(**size), losses.properties(width=210, height=70), spacing=8

@@ -63,7 +63,7 @@ def spent(minutes: float, money: float | None = None) -> str:
         said = f"{minutes:.1f} minutes"
     else:
         said = f"{minutes / 60:.1f} hours"
-    return said if money is None else f"{said} ({money:,.2f} at the declared price)"
+    return said if money is None else f"{said} (at the declared price {money:,.2f})"
 
 
 def worth(gain: dict[str, float]) -> str:

@@ -29,7 +29,7 @@ COLOURS = {
 custom properties. Blue, orange and green differ for colour-blind readers, too (after Okabe and Ito 2008)."""
 
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
-"""vl-convert brings the first, so that a PNG does not depend on what is installed."""
+"""vl-convert brings the first, so that a PNG does not depend on what is installed; the others are as wide."""
 
 PNG_SCALE = 2.0
 

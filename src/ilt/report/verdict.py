@@ -45,10 +45,10 @@ def _headline(report: Report, kind: str, total: Cost, last: Cost) -> str:
     size = f"{100 * abs(gain['micro']):.1f} points"
     way = f"from {percent(before)} to {percent(after)} %"
     said = {
-        "gain": f"Test error fell {way}, by {size} ({bounds}), for {price}",
-        "loss": f"Test error rose {way}, by {size} ({bounds}), for {price}",
+        "gain": f"Test error fell {way}, by {size} ({bounds}), for {price} of computing",
+        "loss": f"Test error rose {way}, by {size} ({bounds}), for {price} of computing",
         "unclear": f"Test error went {way}, which may be chance (gain {100 * gain['micro']:+.1f} points, "
-        f"{bounds}), for {price}",
+        f"{bounds}), for {price} of computing",
     }[kind]
     if len(report.costs) == 1:
         return f"{said}."

@@ -68,15 +68,16 @@ def body(stage: Stage) -> None:
         "calibration": calibration(iterations),
         "churn": churn(previous),
     }
+    costs = _costs(iterations, stage.values["stages"])
+    report = gather(stage.values, summary, tables, costs)
     for name, frame in tables.items():
         with paths.replacing(paths.METRICS / f"{name}.csv") as temporary:
             frame.write_csv(temporary)
     # sort_keys: in the order of the iterations and of what matters, not of the alphabet: people read these.
     paths.write_json(paths.METRICS / "metrics.json", _flat(summary, iterations[-1]), sort_keys=False)
-    costs = _costs(iterations, stage.values["stages"])
     paths.write_json(paths.METRICS / "costs.json", costs)
     paths.write_json(paths.SUMMARY, summary, sort_keys=False)
-    write_report(gather(stage.values, summary, tables, costs), paths.REPORT)
+    write_report(report, paths.REPORT)
     print(f"  {paths.REPORT / 'index.html'}")
 
 
