@@ -294,6 +294,7 @@ def test_charts_are_drawn_in_the_colours_of_the_page():
     for name, colour in COLOURS.items():
         assert f"--{name}: {colour};" in light and f"--{name}: #" in dark.split("\n* {")[0]
     for picture in pictures:
+        assert ' id="' not in picture
         element = ElementTree.fromstring(picture)
         drawn = {value for child in element.iter() for value in child.attrib.values()}
         assert drawn & {f"var(--{name})" for name in ("blue", "orange", "green")}

@@ -64,9 +64,9 @@ def _looks(names: list[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _iterations(frame: pl.DataFrame, labels: bool = True) -> alt.X:
+def _iterations(frame: pl.DataFrame) -> alt.X:
     order = frame.sort("number")["iteration"].unique(maintain_order=True).to_list()
-    axis = alt.Axis(title=None, labelAngle=0, grid=False, labels=labels, labelOverlap=True)
+    axis = alt.Axis(title=None, labelAngle=0, grid=False, labelOverlap=True)
     return alt.X("iteration:N", sort=order, scale=alt.Scale(type="point", padding=0.3), axis=axis)
 
 
@@ -119,9 +119,9 @@ def error_chart(frame: pl.DataFrame) -> Any:
     return _lines(frame, _iterations(frame), _error(), names).properties(width=WIDTH, height=HEIGHT)
 
 
-def language_chart(frame: pl.DataFrame, top: float, legend: bool = False) -> Any:
-    """The same for one language, small; `top` is the greatest error of all languages."""
-    chart = _lines(frame, _iterations(frame), _error(top=top, ticks=3), ["test", "retention"], legend)
+def language_chart(frame: pl.DataFrame, top: float) -> Any:
+    """The same for one language, small and without a legend; `top`: where its scale ends."""
+    chart = _lines(frame, _iterations(frame), _error(top=top, ticks=3), ["test", "retention"], legend=False)
     return chart.properties(width=120, height=84)
 
 
@@ -170,13 +170,10 @@ def fate_chart(frame: pl.DataFrame) -> Any:
     )  # fmt: skip
 
 
-def calibration_chart(frame: pl.DataFrame, top: float, legend: bool = True) -> Any:
+def calibration_chart(frame: pl.DataFrame, top: float) -> Any:
     """Expected against true error of one iteration, by bin: series, expected, observed, said."""
     names = ["select", "correct"]
     looks = _looks([name for name in names if name in frame["series"].unique()])
-    if not legend:
-        for channel in looks.values():
-            channel.legend = None
     scale = alt.Scale(domain=[0, top])
     axis: dict[str, Any] = {"labelExpr": PERCENT, "tickCount": 3}
     x = alt.X("expected:Q", scale=scale, axis=alt.Axis(title="expected error", **axis))

@@ -92,11 +92,8 @@ def joined(specifications: list[dict[str, Any]], columns: int) -> dict[str, Any]
     return {**shared, "columns": columns, "concat": parts}
 
 
-def to_svg(specification: dict[str, Any], name: str, summary: str) -> str:
-    """A chart as an `<svg>` element for a page.
-
-    name: what its inner ids start with, unique in the page. summary: what a screen reader says of it.
-    """
+def to_svg(specification: dict[str, Any], summary: str) -> str:
+    """A chart as an `<svg>` element for a page; summary: what a screen reader says of it."""
     import vl_convert
 
     root = ElementTree.fromstring(vl_convert.vegalite_to_svg(specification))
@@ -110,8 +107,7 @@ def to_svg(specification: dict[str, Any], name: str, summary: str) -> str:
     root.attrib = {"viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": summary,
                    "style": f"max-width:{width}px"}  # fmt: skip
     ElementTree.register_namespace("", _SVG)
-    text = ElementTree.tostring(root, encoding="unicode")
-    return re.sub(r'(id="|url\(#)(?=[\w-]+[")])', rf"\g<1>{name}-", text)
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def to_png(specification: dict[str, Any]) -> bytes:

@@ -9,11 +9,11 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ilt.diff.phrases import decision, spans_of
+from ilt.diff.phrases import spans_of
 from ilt.evaluation.normalise import CER_LANGUAGES
 from ilt.figures import interval, percent
 from ilt.highlight import direction
-from ilt.report.cost import spent, worth
+from ilt.report.cost import worth
 from ilt.report.draw import to_svg
 from ilt.report.errors import ALL
 from ilt.report.gather import Report, language_name
@@ -30,7 +30,7 @@ def _drawn(part: str, figure: Figure) -> Markup:
     specification = dict(figure.specification)
     if part == "languages":
         del specification["title"]  # stands above it, with the gain
-    return Markup(to_svg(specification, figure.name, figure.alt))
+    return Markup(to_svg(specification, figure.alt))
 
 
 def language_rows(report: Report) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters |= {"percent": percent, "interval": interval, "direction": direction, "worth": worth}
     environment.globals |= {
-        "language_name": language_name, "spans_of": spans_of, "decision": decision, "spent": spent,
+        "language_name": language_name, "spans_of": spans_of,
         "WORTH": WORTH, "ALL": ALL,
     }  # fmt: skip
     return environment

@@ -18,9 +18,8 @@ __all__ = ["Figure", "figures_of"]
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart. name: unique in the report. alt: what it shows, for those who cannot see it."""
+    """A chart. alt: what it shows, for those who cannot see it."""
 
-    name: str
     alt: str
     specification: dict[str, Any]
 
@@ -149,9 +148,6 @@ def figures_of(report: Report) -> dict[str, list[Figure]]:
     if len(quality := _quality(report)) and quality["series"].n_unique() > 1:
         found["quality"] = [("", charts.quality_chart(quality), "true error of the labels, by iteration")]
     return {
-        part: [
-            Figure(f"{part}-{name}" if name else part, told, specification(chart, name))
-            for name, chart, told in entries
-        ]
+        part: [Figure(told, specification(chart, name)) for name, chart, told in entries]
         for part, entries in found.items()
     }

@@ -61,7 +61,9 @@ def _stop(report: Report) -> str:
     costs = report.costs
     clear = [number for number, cost in enumerate(costs) if worth(cost.gain) == "gain"]
     if not clear:
-        return "No iteration has a gain that is clear of 0: look at the labels before you spend more."
+        return (
+            "No iteration by itself has a gain that is clear of 0: look at the labels before you spend more."
+        )
     best = clear[-1]
     if best == len(costs) - 1:
         name = f"it{len(costs) + 1}"
@@ -71,11 +73,13 @@ def _stop(report: Report) -> str:
         )
     after = costs[best + 1 :]
     minutes = sum(cost.minutes for cost in after)
+    lost = any(worth(cost.gain) == "loss" for cost in after)
+    chance = "and made it worse" if lost else "which may be chance"
     money = None if after[0].money is None else sum(cost.money or 0.0 for cost in after)
     return (
         f"{costs[best].iteration} is the last iteration whose gain is clear of 0; what came after it "
         f"({listed([cost.iteration for cost in after])}) took {spent(minutes, money)} and gained "
-        f"{100 * sum(cost.gain['micro'] for cost in after):+.1f} points in all, which may be chance."
+        f"{100 * sum(cost.gain['micro'] for cost in after):+.1f} points in all, {chance}."
     )
 
 
