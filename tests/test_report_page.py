@@ -201,17 +201,17 @@ def _text(html):
 def test_the_headline_is_the_verdict():
     summary = paths.read_json(paths.SUMMARY)
     base, last = (f"{100 * summary[name]['test']['micro']:.1f}" for name in ("base", "it2"))
-    headline = re.search(r"<h1[^>]*>(.*?)</h1>", _page()).group(1)
+    headline = re.search(r"<h1[^>]*>(.*?)</h1>", _page()).group(1).replace("\u00a0", " ")
     assert headline.startswith(f"Test error fell from {base} to {last} %, by ")
     assert (
-        "for 12.0 minutes (at the declared price 6.00) of computing; the last iteration, it2, was not"
+        "for 12.0 minutes of computing (6.00 at the declared price); the last iteration, it2, was not"
         in headline
     )
     assert "not clearly worth it: +0.0 [+0.0, +0.0] for 6.0 minutes." in headline
     text = _text(_page())
     assert "it1 is the last iteration whose gain is clear of 0" in text
     assert "All 3 languages gained for sure." in text
-    assert "(it2) took 6.0 minutes (at the declared price 3.00) and gained +0.0 points" in text
+    assert "(it2) took 6.0 minutes (3.00 at the declared price) and gained +0.0 points" in text
 
 
 @pytest.mark.usefixtures("project")

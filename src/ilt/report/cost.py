@@ -55,15 +55,16 @@ def costs_of(
     return result
 
 
-def spent(minutes: float, money: float | None = None) -> str:
+def spent(minutes: float, money: float | None = None, computing: bool = False) -> str:
     """Computing time, and money where a price was declared, as people say it."""
+    priced = "" if money is None else f" ({money:,.2f} at the declared price)"
     if minutes < 1:
         said = f"{60 * minutes:.0f} seconds"
     elif minutes < 120:
         said = f"{minutes:.1f} minutes"
     else:
         said = f"{minutes / 60:.1f} hours"
-    return said if money is None else f"{said} (at the declared price {money:,.2f})"
+    return said + (" of computing" if computing else "") + priced
 
 
 def worth(gain: dict[str, float]) -> str:

@@ -100,7 +100,7 @@ def to_markdown(report: Report, pictures: Sequence[str]) -> str:
     total = report.costs[-1]
     lines += [
         f"Error rates in %, gains in points. {cell(report.model)}, "
-        f"{spent(total.total, total.total_money)} of computing; index.html has the sound, all examples and "
-        "more figures."
+        f"{spent(total.total, total.total_money, computing=True)}; index.html has the sound, all "
+        "examples and more figures."
     ]
     return "\n".join(lines) + "\n"

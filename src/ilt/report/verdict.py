@@ -40,15 +40,15 @@ def listed(names: list[str]) -> str:
 def _headline(report: Report, kind: str, total: Cost, last: Cost) -> str:
     before, after = (report.summary[name]["test"]["micro"] for name in (report.order[0], report.last))
     gain = report.summary[report.last]["gain"]
-    price = spent(total.total, total.total_money)
+    price = spent(total.total, total.total_money, computing=True)
     bounds = f"95 % interval {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}"
     size = f"{100 * abs(gain['micro']):.1f} points"
     way = f"from {percent(before)} to {percent(after)} %"
     said = {
-        "gain": f"Test error fell {way}, by {size} ({bounds}), for {price} of computing",
-        "loss": f"Test error rose {way}, by {size} ({bounds}), for {price} of computing",
+        "gain": f"Test error fell {way}, by {size} ({bounds}), for {price}",
+        "loss": f"Test error rose {way}, by {size} ({bounds}), for {price}",
         "unclear": f"Test error went {way}, which may be chance (gain {100 * gain['micro']:+.1f} points, "
-        f"{bounds}), for {price} of computing",
+        f"{bounds}), for {price}",
     }[kind]
     if len(report.costs) == 1:
         return f"{said}."
@@ -113,7 +113,7 @@ def _retention(report: Report) -> str | None:
 def _notes(report: Report) -> list[str]:
     notes = []
     best = min(report.order, key=lambda name: report.summary[name]["dev"]["micro"])
-    if best != report.last:
+    if report.summary[best]["dev"]["micro"] < report.summary[report.last]["dev"]["micro"]:
         rates = [percent(report.summary[name]["dev"]["micro"]) for name in (best, report.last)]
         notes.append(
             f"On dev, {best} is better than {report.last} ({rates[0]} against {rates[1]} %): consider "
