@@ -249,6 +249,8 @@ def test_spans_keep_letters_and_their_marks_together():
     assert spans == [("delete", "ก็"), ("insert", "ก้"), ("equal", "มา")]
     assert diff_spans("a b", "a b", "en") == [("equal", "a b")]
     assert diff_spans("", "x", "en") == [("insert", "x")]
+    assert diff_spans("a b", "a c", "ar") == [("equal", "a "), ("delete", "b "), ("insert", "c")]
+    assert diff_spans("a b", "a", "ar") == [("equal", "a "), ("delete", "b")]
 
 
 def test_revisions_are_compared_without_a_checkout(project):

@@ -92,10 +92,10 @@ def new_repository(folder):
 
 
 def locked_hashes(folder):
-    """What dvc.lock says of every output, but for costs, which hold timings."""
+    """What dvc.lock says of every output but those that hold timings: costs, and the report."""
     lock = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))
     outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
-    return {out["path"]: out["md5"] for out in outs if "costs" not in out["path"]}
+    return {out["path"]: out["md5"] for out in outs if not re.search("costs|^data/report$", out["path"])}
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +151,16 @@ def test_summary_has_the_documented_form(finished):
 def test_the_summary_table_shows_every_iteration(finished):
     shown = run(finished, "ilt", "summary", "--languages")
     assert all(name in shown for name in ("base", "it1", "it2", "retention", "ko"))
+
+
+def test_the_report_is_in_the_cache_and_not_in_git(finished):
+    lock = yaml.safe_load((finished / "dvc.lock").read_text(encoding="utf-8"))
+    outs = {out["path"]: out["md5"] for out in lock["stages"]["report"]["outs"]}
+    assert outs["data/report"].endswith(".dir")
+    assert run(finished, "git", "ls-files", "data/report") == ""
+    page = (finished / "data/report/index.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 6 + 2 + 2 * 2
+    assert page.count("<audio") == page.count("<article>") > 0
 
 
 def test_dvc_shows_few_metrics_and_draws_every_plot(copied):

@@ -57,4 +57,8 @@ def diff_spans(before: str, after: str, language: str) -> list[tuple[str, str]]:
             gone += removed
             come += added
     flush()
-    return spans
+    if units is _CLUSTERS:
+        return spans
+    # A last word has no space behind it, and Arabic letters would join those of the span that follows.
+    apart = [(kind, part if part[-1:].isspace() else f"{part} ") for kind, part in spans[:-1]]
+    return apart + spans[-1:]

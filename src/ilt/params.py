@@ -29,6 +29,7 @@ __all__ = [
     "LoraParams",
     "ModelParams",
     "Params",
+    "ReportParams",
     "SelectParams",
     "SourceParams",
     "TrainParams",
@@ -347,6 +348,12 @@ class EvaluateParams(_Section):
     bootstrap: Annotated[int, Field(ge=100)] = 2000
 
 
+class ReportParams(_Section):
+    """The report. price_per_hour: of computing, in the currency you like; None: minutes alone are told."""
+
+    price_per_hour: Positive | None = None
+
+
 class Params(_Section):
     """The whole of params.yaml. `iterations` holds, by name, `prev` and overrides of the stages."""
 
@@ -362,6 +369,7 @@ class Params(_Section):
     select: SelectParams
     correct: CorrectParams
     evaluate: EvaluateParams
+    report: ReportParams = ReportParams()
     iterations: dict[str, dict[str, Any]]
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ __all__ = [
     "ORIGINS",
     "POOL_REFERENCE",
     "QUARANTINE",
+    "REPORT",
     "SOURCES",
     "SUMMARY",
     "UTTERANCES",
@@ -43,6 +44,7 @@ SOURCES = CORPUS / "sources.json"
 CORRECTIONS = DATA / "corrections" / "corrections.parquet"
 METRICS = DATA / "metrics"
 SUMMARY = METRICS / "summary.json"
+REPORT = DATA / "report"
 
 WORK = Path(".ilt")
 """Checkpoints, finished shards and feature caches: outside every stage's outs, since DVC deletes those."""

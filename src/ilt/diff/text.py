@@ -13,7 +13,7 @@ from ilt.figures import percent
 from ilt.highlight import direction, isolate
 from ilt.marks import marked_text
 
-__all__ = ["print_text", "to_markdown"]
+__all__ = ["cell", "grid", "isolated", "marked_cell", "print_text", "to_markdown"]
 
 
 def _kinds(row: Row) -> str:
@@ -61,46 +61,49 @@ def print_text(report: DiffReport, file: IO[str] | None = None) -> None:
 _MARKUP = frozenset("\\`*_{}[]()|~")
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that neither Markdown nor HTML takes for markup."""
     escaped = html.escape(text.replace("\n", " "), quote=False)
     return "".join(f"&#{ord(letter)};" if letter in _MARKUP else letter for letter in escaped)
 
 
-def _markdown_text(row: Row) -> str:
+def marked_cell(spans: Sequence[tuple[str, str]]) -> str:
+    """What `diff_spans` gave, for a cell."""
     tags = {"equal": "{}", "delete": "<del>{}</del>", "insert": "<ins>{}</ins>"}
-    return _isolated("".join(tags[kind].format(_cell(part)) for kind, part in spans_of(row)), row)
+    return "".join(tags[kind].format(cell(part)) for kind, part in spans)
 
 
-def _isolated(inner: str, row: Row) -> str:
-    return f'<bdi dir="{direction(row.language or "")}">{inner}</bdi>'
+def isolated(inner: str, language: str) -> str:
+    """A cell whose direction cannot reorder what stands beside it."""
+    return f'<bdi dir="{direction(language)}">{inner}</bdi>'
 
 
-def _grid(head: Sequence[str], rows: Sequence[Sequence[str]], left: set[int]) -> list[str]:
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]], left: set[int]) -> list[str]:
+    """The lines of a table; left: the columns that are aligned so. Cells are markup already."""
     ruler = [":--" if at in left else "--:" for at in range(len(head))]
     return ["| " + " | ".join(cells) + " |" for cells in (head, ruler, *rows)]
 
 
 def to_markdown(report: DiffReport) -> str:
     """A diff as GitHub-flavoured Markdown; what rows say is escaped."""
-    lines = [f"## {_cell(headline(report))}", ""]
+    lines = [f"## {cell(headline(report))}", ""]
     if not report.different:
         return lines[0] + "\n"
-    lines += [*_grid(*table_of(report), {0}), ""]
+    lines += [*grid(*table_of(report), {0}), ""]
     lines += ["moved, churn and errors in %; errors of selected rows, gold apart.", ""]
-    lines += [*map(_cell, truth_lines(report)), ""]
+    lines += [*map(cell, truth_lines(report)), ""]
     rows = [
         (
-            _cell(row.id),
+            cell(row.id),
             row.language or "",
-            _cell(_kinds(row)),
-            _markdown_text(row),
-            _cell(decision(row)),
-            "" if row.reference is None else _isolated(_cell(row.reference), row),
+            cell(_kinds(row)),
+            isolated(marked_cell(spans_of(row)), row.language or ""),
+            cell(decision(row)),
+            "" if row.reference is None else isolated(cell(row.reference), row.language or ""),
         )
         for row in report.rows
     ]
-    lines += _grid(("id", "language", "changes", "text", "decision", "said"), rows, set(range(6)))
+    lines += grid(("id", "language", "changes", "text", "decision", "said"), rows, set(range(6)))
     if more := remaining(report):
         lines += ["", more]
     return "\n".join(lines) + "\n"

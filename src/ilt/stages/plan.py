@@ -33,6 +33,10 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "iterations": order,
             "previous": {iteration: params.iterations[iteration]["prev"] for iteration in order},
             "stages": list(ITERATION_STAGES),
+            "model": params.model.id,
+            "mode": params.adapter.mode,
+            **evaluate,
+            "report": params.report.model_dump(),
         },
     }
     for number, iteration in enumerate(order):

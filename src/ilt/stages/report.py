@@ -1,8 +1,10 @@
-"""report: gather what the iterations measured into small files that git keeps.
+"""report: gather what the iterations measured into small files that git keeps, and a page for people.
 
 In: data/plan/report.json (which iterations there are, in order), data/evaluations, data/details, data/labels,
-data/costs. Out, in data/metrics: summary.json, metrics.json (flat `final.*` and `best.*`, what `dvc exp show`
-shows), history.csv, funnel.csv, calibration.csv and churn.csv (for `dvc plots`), costs.json.
+data/costs, data/predictions, the utterance table (for the sound of examples), the pool reference. Out, in
+data/metrics: summary.json, metrics.json (flat `final.*` and `best.*`, what `dvc exp show` shows),
+history.csv, funnel.csv, calibration.csv and churn.csv (for `dvc plots`), costs.json; in data/report:
+index.html, report.md and its pictures.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from typing import Any
 
 from ilt import paths
 from ilt.evaluation.plots import LABEL_KEYS, calibration, churn, funnel, history
+from ilt.report.gather import gather
+from ilt.report.write import write_report
 from ilt.stages._stage import Stage, run_stage
 
 SPLITS = ("test", "dev", "retention")
@@ -64,13 +68,17 @@ def body(stage: Stage) -> None:
         "calibration": calibration(iterations),
         "churn": churn(previous),
     }
+    costs = _costs(iterations, stage.values["stages"])
+    report = gather(stage.values, summary, tables, costs)
     for name, frame in tables.items():
         with paths.replacing(paths.METRICS / f"{name}.csv") as temporary:
             frame.write_csv(temporary)
     # sort_keys: in the order of the iterations and of what matters, not of the alphabet: people read these.
     paths.write_json(paths.METRICS / "metrics.json", _flat(summary, iterations[-1]), sort_keys=False)
-    paths.write_json(paths.METRICS / "costs.json", _costs(iterations, stage.values["stages"]))
+    paths.write_json(paths.METRICS / "costs.json", costs)
     paths.write_json(paths.SUMMARY, summary, sort_keys=False)
+    write_report(report, paths.REPORT)
+    print(f"  {paths.REPORT / 'index.html'}")
 
 
 if __name__ == "__main__":

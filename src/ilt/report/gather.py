@@ -1,0 +1,138 @@
+"""All that the report says, from what the stages wrote; nothing here is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from ilt import paths
+from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.diff.report import Row
+from ilt.report.cost import Cost, costs_of
+from ilt.report.errors import ALL, error_tables, scored
+from ilt.report.examples import Misheard, changed_labels, worst
+from ilt.report.pool import fates, flags, funnel
+from ilt.report.sound import Sound, sounds
+
+__all__ = ["Report", "gather", "language_name"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What page and Markdown are made of. Errors, shares and gains are fractions.
+
+    order:    the base and the iterations. summary: as in data/metrics/summary.json.
+    errors, gains: what `ilt.report.errors.error_tables` gives. gold: error on gold by iteration.
+    series:   history, funnel, calibration and churn, as in data/metrics/*.csv.
+    history:  a row a measurement on dev during training: iteration, stage, step (counted through the
+              stages), dev_error, loss (None before the first step), kept.
+    previous: the iteration before the last one, which the changed labels are compared with.
+    """
+
+    model: str
+    mode: str
+    normaliser: str
+    price_per_hour: float | None
+    order: list[str]
+    previous: str
+    summary: dict[str, Any]
+    gold: dict[str, float]
+    errors: pl.DataFrame
+    gains: pl.DataFrame
+    series: dict[str, pl.DataFrame]
+    history: pl.DataFrame
+    fates: pl.DataFrame
+    flags: pl.DataFrame
+    funnel: pl.DataFrame
+    costs: list[Cost]
+    worst: list[Misheard]
+    changed: list[Row]
+    sounds: dict[str, Sound]
+    speakers: dict[str, str | None]
+
+    @property
+    def last(self) -> str:
+        """The last iteration."""
+        return self.order[-1]
+
+    @property
+    def languages(self) -> list[str]:
+        """Languages of the test set."""
+        return self.gains.filter(pl.col("split") == "test", pl.col("language") != ALL)["language"].to_list()
+
+
+def language_name(code: str) -> str:
+    """The English name of a language that Whisper knows; of others the code."""
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+    return str(LANGUAGES.get(code, code)).title() if code in LANGUAGES else code
+
+
+_HISTORY = {
+    "iteration": pl.String(), "stage": pl.String(), "step": pl.Int64(), "dev_error": pl.Float64(),
+    "loss": pl.Float64(), "kept": pl.Boolean(),
+}  # fmt: skip
+
+
+def _history(iterations: list[str]) -> pl.DataFrame:
+    rows = []
+    for iteration in iterations:
+        done = 0
+        for stage in ("focus", "feedback", "fix"):
+            path = paths.metrics(iteration, stage)
+            told = paths.read_json(path) if path.is_file() else {}
+            rows += [
+                {
+                    "iteration": iteration, "stage": stage, "step": done + int(entry["step"]),
+                    "dev_error": entry["dev_error"], "loss": entry.get("loss"),
+                    "kept": entry["step"] == told["best_step"],
+                }
+                for entry in told.get("history", [])
+            ]  # fmt: skip
+            done += int(told.get("steps", 0))
+    return pl.DataFrame(rows, schema=_HISTORY)
+
+
+def _speakers(ids: list[str]) -> dict[str, str | None]:
+    wanted = UTTERANCE_TABLE.scan(paths.UTTERANCES).filter(pl.col("id").is_in(ids))
+    return dict(wanted.select("id", "speaker").collect().iter_rows())
+
+
+def gather(
+    values: dict[str, Any], summary: dict[str, Any], series: dict[str, pl.DataFrame], costs: dict[str, Any]
+) -> Report:
+    """Read what the report needs beside what the stage has made already.
+
+    values: data/plan/report.json. Raises IltError for tables that are missing, of another version, or of
+    different utterances, and for audio that cannot be read.
+    """
+    order, normaliser = list(summary), values["normaliser"]
+    iterations, previous = order[1:], values["previous"][order[-1]]
+    found = scored(order, normaliser)
+    errors, gains = error_tables(found, values["bootstrap"], values["seed"])
+    misheard, changed = worst(found, normaliser), changed_labels(previous, order[-1], normaliser)
+    ids = [*(row.id for row in misheard), *(row.id for row in changed)]
+    return Report(
+        model=values["model"],
+        mode=values["mode"],
+        normaliser=normaliser,
+        price_per_hour=values["report"]["price_per_hour"],
+        order=order,
+        previous=previous,
+        summary=summary,
+        gold={name: paths.read_json(paths.evaluation(name))["gold"]["micro"] for name in order},
+        errors=errors,
+        gains=gains,
+        series=series,
+        history=_history(iterations),
+        fates=fates(iterations),
+        flags=flags(iterations),
+        funnel=funnel(iterations),
+        costs=costs_of(costs, summary, values["report"]["price_per_hour"]),
+        worst=misheard,
+        changed=changed,
+        sounds=sounds(ids),
+        speakers=_speakers(ids),
+    )

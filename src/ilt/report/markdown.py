@@ -1,0 +1,106 @@
+"""The report as GitHub-flavoured Markdown, for a pull request; its pictures lie beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from ilt.diff.phrases import spans_of
+from ilt.diff.text import cell, grid, isolated, marked_cell
+from ilt.figures import interval, percent
+from ilt.report.cost import spent, worth
+from ilt.report.errors import ALL
+from ilt.report.gather import Report, language_name
+from ilt.report.page import WORTH, language_rows
+from ilt.report.verdict import verdict_of
+
+__all__ = ["PICTURES", "to_markdown"]
+
+PICTURES = {
+    "errors": "Error over iterations",
+    "languages": "Languages, on test (solid) and retention (dotted)",
+    "cost": "Cost against gain",
+    "fates": "Where the pool went",
+    "quality": "How wrong labels truly are",
+    "calibration": "Expected against true error on dev",
+    "steps": "Dev error and training loss over steps",
+}
+"""Which figures have a picture, in their order, and their headings."""
+
+EXAMPLES = 5
+"""Of each kind; the page has all."""
+
+
+def _iterations(report: Report) -> list[str]:
+    head = ("iteration", "test", "dev", "retention", "gain on test [95 %]", "", "minutes")
+    minutes = {cost.iteration: f"{cost.minutes:.1f}" for cost in report.costs}
+    rows = []
+    for name in report.order:
+        entry = report.summary[name]
+        gain = entry["gain_over_previous"]
+        errors = [percent(entry[split]["micro"]) for split in ("test", "dev", "retention")]
+        told = ["", ""] if name not in minutes else [interval(gain), WORTH[worth(gain)]]
+        rows.append([cell(name), *errors, *told, minutes.get(name, "")])
+    return grid(head, rows, {0, 5})
+
+
+def _languages(report: Report) -> list[str]:
+    head = ("language", *map(cell, report.order), "gain on test [95 %]", "")
+    rows = [
+        [cell(row["name"]), *map(percent, row["errors"]), interval(row["gain"]), WORTH[worth(row["gain"])]]
+        for row in language_rows(report)
+    ]
+    return grid(head, rows, {0, len(head) - 1})
+
+
+def _funnel(report: Report) -> list[str]:
+    steps = ("pool", "flagged", "selected", "reworded", "used")
+    together = report.funnel.filter(pl.col("language") == ALL).select("iteration", *steps)
+    return grid(("iteration", *steps), [[cell(str(value)) for value in row] for row in together.rows()], {0})
+
+
+def _worst(report: Report) -> list[str]:
+    rows = [
+        [cell(row.id), cell(language_name(row.language)), f"{row.errors[-1][1]} of {row.units}",
+         isolated(marked_cell(row.spans), row.language)]
+        for row in report.worst[:EXAMPLES]
+    ]  # fmt: skip
+    return grid(("id", "language", "wrong", "said and heard"), rows, {0, 1, 3})
+
+
+def _changed(report: Report) -> list[str]:
+    rows = [
+        [cell(row.id), cell(language_name(row.language or "")),
+         isolated(marked_cell(spans_of(row)), row.language or ""),
+         "" if row.reference is None else isolated(cell(row.reference), row.language or "")]
+        for row in report.changed[:EXAMPLES]
+    ]  # fmt: skip
+    return grid(("id", "language", "before and after", "really said"), rows, {0, 1, 2, 3})
+
+
+def to_markdown(report: Report, pictures: Sequence[str]) -> str:
+    """The report; pictures: the names of those that are there. What comes from data is escaped."""
+    verdict = verdict_of(report)
+    said = [verdict.retention or "", verdict.languages, verdict.stop, *verdict.notes]
+    tables = {"errors": _iterations, "languages": _languages, "fates": _funnel}
+    lines = [f"## {cell(verdict.headline)}", ""]
+    for sentence in filter(None, said):
+        lines += [cell(sentence), ""]
+    for name in pictures:
+        lines += [f"### {PICTURES[name]}", "", f"![{PICTURES[name]}]({name}.png)", ""]
+        if name in tables:
+            lines += [*tables[name](report), ""]
+    for heading, rows, table in (
+        ("The worst test utterances", report.worst, _worst),
+        ("The labels that changed most", report.changed, _changed),
+    ):
+        if rows:
+            lines += [f"### {heading}", "", *table(report), ""]
+    total = report.costs[-1]
+    lines += [
+        f"Error rates in %, gains in points. {cell(report.model)}, "
+        f"{spent(total.total, total.total_money, computing=True)}; index.html has the sound, all "
+        "examples and more figures."
+    ]
+    return "\n".join(lines) + "\n"

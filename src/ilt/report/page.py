@@ -1,0 +1,90 @@
+"""The report as one HTML page that needs no server, no network and no script."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ilt.diff.phrases import spans_of
+from ilt.evaluation.normalise import CER_LANGUAGES
+from ilt.figures import interval, percent
+from ilt.highlight import direction
+from ilt.report.cost import worth
+from ilt.report.draw import to_svg
+from ilt.report.errors import ALL
+from ilt.report.gather import Report, language_name
+from ilt.report.pictures import Figure
+from ilt.report.verdict import verdict_of
+
+__all__ = ["WORTH", "language_rows", "render"]
+
+WORTH = {"gain": "clear gain", "loss": "worse", "unclear": "not clear of 0"}
+
+
+def _drawn(part: str, figure: Figure) -> Markup:
+    # What vl-convert made is markup; texts in it are escaped by ElementTree.
+    specification = dict(figure.specification)
+    if part == "languages":
+        del specification["title"]  # stands above it, with the gain
+    return Markup(to_svg(specification, figure.alt))
+
+
+def language_rows(report: Report) -> list[dict[str, Any]]:
+    """A row a language of the test set: its rates by iteration, its gain, its change on retention."""
+    errors = {(row["split"], row["language"], row["iteration"]): row["error"]
+              for row in report.errors.iter_rows(named=True)}  # fmt: skip
+    gains = {(row["split"], row["language"]): row for row in report.gains.iter_rows(named=True)}
+    return [
+        {
+            "code": code,
+            "name": language_name(code),
+            "unit": "CER" if code in CER_LANGUAGES else "WER",
+            "errors": [errors["test", code, name] for name in report.order],
+            "gain": gains["test", code],
+            "retention": gains.get(("retention", code)),
+        }
+        for code in report.languages
+    ]
+
+
+def _funnels(report: Report) -> list[dict[str, Any]]:
+    """The funnel of each iteration, the last first: its rows by language, and how many have which flag."""
+    found = []
+    for iteration in reversed(report.order[1:]):
+        rows = report.funnel.filter(pl.col("iteration") == iteration).to_dicts()
+        flags = report.flags.filter(pl.col("iteration") == iteration).select("flag", "rows").rows()
+        found.append({"iteration": iteration, "rows": rows, "flags": flags})
+    return found
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("ilt.report", "page"),
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"percent": percent, "interval": interval, "direction": direction, "worth": worth}
+    environment.globals |= {
+        "language_name": language_name, "spans_of": spans_of,
+        "WORTH": WORTH, "ALL": ALL,
+    }  # fmt: skip
+    return environment
+
+
+def render(report: Report, figures: dict[str, list[Figure]]) -> str:
+    """The page as text, with what `figures_of` gave; what comes from data is escaped."""
+    drawn = {part: [_drawn(part, one) for one in several] for part, several in figures.items()}
+    style = (resources.files("ilt.report") / "page" / "page.css").read_text(encoding="utf-8")
+    page = _environment().get_template("page.html")
+    return page.render(
+        report=report,
+        verdict=verdict_of(report),
+        figures=drawn,
+        languages=language_rows(report),
+        funnels=_funnels(report),
+        churn={row["iteration"]: row for row in report.series["churn"].iter_rows(named=True)},
+        style=Markup(style),
+    )

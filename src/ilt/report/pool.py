@@ -1,0 +1,106 @@
+"""Where the pool went: which labels each iteration used, which it left out, and for what reason."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from ilt import paths
+from ilt.labels.table import LABEL_TABLE
+from ilt.report.errors import ALL
+
+__all__ = ["FATES", "fates", "flags", "funnel"]
+
+FATES = {
+    "sure": "used: expected error is low",
+    "least": "used: to reach min_rows",
+    "people": "used: people decided",
+    "off": "used: selection is off",
+    "budget": "left out: over the budget",
+    "doubtful": "left out: expected error too high",
+    "flagged": "left out: flagged",
+    "unusable": "left out: people call it unusable",
+    "other": "left out: another reason",
+}
+"""What can become of a pool row, by what `ilt.labels.selection` writes into `reason`."""
+
+_BY_REASON = (
+    ("^kept: among the best", "least"),
+    ("^kept: (accepted|corrected) by", "people"),
+    ("^kept: selection is off", "off"),
+    ("^kept", "sure"),
+    ("^dropped: unusable, says", "unusable"),
+    ("^dropped: rank ", "budget"),
+    ("^dropped: expected error", "doubtful"),
+)
+_TRAINED = {"selected": "feedback", "fixed": "fix"}
+"""The label tables that decide, and the training that follows each."""
+
+
+def _pool(iteration: str, table: str) -> pl.LazyFrame:
+    return LABEL_TABLE.scan(paths.labels(iteration, table)).filter(pl.col("split") == "pool")
+
+
+def _fate() -> pl.Expr:
+    reason, flagged = pl.col("reason").fill_null(""), pl.col("flags").list.len() > 0
+    fate = pl.when(flagged).then(pl.lit("flagged")).otherwise(pl.lit("other"))
+    for pattern, name in reversed(_BY_REASON):
+        fate = pl.when(reason.str.contains(pattern)).then(pl.lit(name)).otherwise(fate)
+    return fate
+
+
+def fates(iterations: list[str]) -> pl.DataFrame:
+    """Pool rows by what became of them: iteration, stage (feedback, fix), fate, rows and share."""
+    parts = [
+        _pool(iteration, table)
+        .select(fate=_fate())
+        .group_by("fate")
+        .agg(rows=pl.len().cast(pl.Int64))
+        .with_columns(iteration=pl.lit(iteration), stage=pl.lit(stage), share=pl.col("rows") / pl.sum("rows"))
+        .select("iteration", "stage", "fate", "rows", "share")
+        .sort("fate")
+        for iteration in iterations
+        for table, stage in _TRAINED.items()
+    ]
+    return pl.concat(pl.collect_all(parts))
+
+
+def flags(iterations: list[str]) -> pl.DataFrame:
+    """How many pool rows have each flag in the table that ends an iteration: iteration, flag, rows."""
+    parts = [
+        _pool(iteration, "fixed")
+        .select(flag=pl.col("flags").explode())
+        .drop_nulls()
+        .group_by("flag")
+        .agg(rows=pl.len().cast(pl.Int64))
+        .select(pl.lit(iteration).alias("iteration"), "flag", "rows")
+        .sort(["rows", "flag"], descending=[True, False])
+        for iteration in iterations
+    ]
+    return pl.concat(pl.collect_all(parts))
+
+
+def funnel(iterations: list[str]) -> pl.DataFrame:
+    """Pool rows left after each step, by iteration and language (`ALL`: all together).
+
+    Columns: iteration, language, pool, flagged (by select), selected (for feedback), reworded (by correct),
+    used (for fix), people (decided by people).
+    """
+    parts = []
+    for iteration in iterations:
+        after = _pool(iteration, "fixed").select("id", "source", used="selected", last="text")
+        both = _pool(iteration, "selected").join(after, on="id", how="left").collect()
+        counts = {
+            "pool": pl.len(),
+            "flagged": (pl.col("flags").list.len() > 0).sum(),
+            "selected": pl.col("selected").sum(),
+            "reworded": pl.col("text").ne_missing(pl.col("last")).sum(),
+            "used": pl.col("used").sum(),
+            "people": (pl.col("source_right") == "human").sum(),
+        }
+        sums = [expression.cast(pl.Int64).alias(name) for name, expression in counts.items()]
+        by_language = both.group_by("language").agg(sums).sort("language")
+        together = both.select(pl.lit(ALL).alias("language"), *sums).head(1)
+        parts.append(
+            pl.concat([together, by_language]).select(pl.lit(iteration).alias("iteration"), pl.all())
+        )
+    return pl.concat(parts)

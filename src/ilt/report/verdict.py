@@ -1,0 +1,138 @@
+"""What the figures mean, in sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from ilt.figures import interval, percent
+from ilt.report.cost import Cost, spent, worth
+from ilt.report.errors import ALL
+from ilt.report.gather import Report, language_name
+
+__all__ = ["Verdict", "listed", "verdict_of"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """headline: base to last, what it cost, whether the last iteration was worth it; in one sentence.
+
+    kind:      `gain`, `loss` or `unclear`, of the whole.
+    retention: what happened to the other domain, None where it is not measured.
+    languages: which of them gained for sure.
+    stop:      where one would stop; notes: what the reader ought to know beside it.
+    """
+
+    headline: str
+    kind: str
+    retention: str | None
+    languages: str
+    stop: str
+    notes: list[str]
+
+
+def listed(names: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+def _headline(report: Report, kind: str, total: Cost, last: Cost) -> str:
+    before, after = (report.summary[name]["test"]["micro"] for name in (report.order[0], report.last))
+    gain = report.summary[report.last]["gain"]
+    price = spent(total.total, total.total_money, computing=True)
+    bounds = f"95 % interval {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}"
+    size = f"{100 * abs(gain['micro']):.1f} points"
+    way = f"from {percent(before)} to {percent(after)} %"
+    said = {
+        "gain": f"Test error fell {way}, by {size} ({bounds}), for {price}",
+        "loss": f"Test error rose {way}, by {size} ({bounds}), for {price}",
+        "unclear": f"Test error went {way}, which may be chance (gain {100 * gain['micro']:+.1f} points, "
+        f"{bounds}), for {price}",
+    }[kind]
+    if len(report.costs) == 1:
+        return f"{said}."
+    word = {"gain": "was worth it", "loss": "made it worse", "unclear": "was not clearly worth it"}
+    told = f"{word[worth(last.gain)]}: {interval(last.gain)} for {spent(last.minutes)}"
+    return f"{said}; the last iteration, {last.iteration}, {told}."
+
+
+def _stop(report: Report) -> str:
+    costs = report.costs
+    clear = [number for number, cost in enumerate(costs) if worth(cost.gain) == "gain"]
+    if not clear:
+        return (
+            "No iteration by itself has a gain that is clear of 0: look at the labels before you spend more."
+        )
+    best = clear[-1]
+    if best == len(costs) - 1:
+        name = f"it{len(costs) + 1}"
+        return (
+            f"{costs[best].iteration} still gained for sure, so one more may pay: "
+            f"dvc exp run -S '+iterations.{name}={{prev: {report.last}}}'"
+        )
+    after = costs[best + 1 :]
+    minutes = sum(cost.minutes for cost in after)
+    lost = any(worth(cost.gain) == "loss" for cost in after)
+    chance = "and made it worse" if lost else "which may be chance"
+    money = None if after[0].money is None else sum(cost.money or 0.0 for cost in after)
+    return (
+        f"{costs[best].iteration} is the last iteration whose gain is clear of 0; what came after it "
+        f"({listed([cost.iteration for cost in after])}) took {spent(minutes, money)} and gained "
+        f"{100 * sum(cost.gain['micro'] for cost in after):+.1f} points in all, {chance}."
+    )
+
+
+def _languages(report: Report) -> str:
+    test = report.gains.filter(pl.col("split") == "test", pl.col("language") != ALL)
+    kinds = {row["language"]: worth(row) for row in test.iter_rows(named=True)}
+    sure = sum(kind == "gain" for kind in kinds.values())
+    lost = [language_name(code) for code, kind in kinds.items() if kind == "loss"]
+    unclear = [language_name(code) for code, kind in kinds.items() if kind == "unclear"]
+    said = {0: "No language gained for sure", len(kinds): f"All {len(kinds)} languages gained for sure"}.get(
+        sure, f"{sure} of {len(kinds)} languages gained for sure"
+    )
+    if unclear and sure:
+        said += f"; not clear: {listed(unclear)}"
+    return said + (f"; worse: {listed(lost)}." if lost else "; none got worse." if unclear else ".")
+
+
+def _retention(report: Report) -> str | None:
+    found = report.gains.filter(pl.col("split") == "retention", pl.col("language") == ALL)
+    if not len(found):
+        return None
+    row = found.row(0, named=True)
+    change = {"gain": "fell", "loss": "rose", "unclear": "went"}[worth(row)]
+    chance = ", which may be chance" if worth(row) == "unclear" and row["micro"] else ""
+    return (
+        f"On the domain that the base comes from (retention), error {change} from "
+        f"{percent(row['before'])} to {percent(row['after'])} %{chance}."
+    )
+
+
+def _notes(report: Report) -> list[str]:
+    notes = []
+    best = min(report.order, key=lambda name: report.summary[name]["dev"]["micro"])
+    if report.summary[best]["dev"]["micro"] < report.summary[report.last]["dev"]["micro"]:
+        rates = [percent(report.summary[name]["dev"]["micro"]) for name in (best, report.last)]
+        notes.append(
+            f"On dev, {best} is better than {report.last} ({rates[0]} against {rates[1]} %): consider "
+            f"keeping {best}."
+        )
+    if report.mode != "merge_and_reset":
+        notes.append(f"This is a control arm: adapter.mode is {report.mode}.")
+    return notes
+
+
+def verdict_of(report: Report) -> Verdict:
+    """The verdict, from the gain on test and its interval."""
+    kind = worth(report.summary[report.last]["gain"])
+    last = report.costs[-1]
+    return Verdict(
+        headline=_headline(report, kind, last, last),
+        kind=kind,
+        retention=_retention(report),
+        languages=_languages(report),
+        stop=_stop(report),
+        notes=_notes(report),
+    )
