@@ -206,7 +206,7 @@ def test_bad_input_is_named_before_anything_is_done(files, base_folder, tmp_path
         (["--language", "en", "--format", "docx"], "text, json, srt, vtt"),
         (["--language", "en", "--vad", "magic"], "energy, silero"),
         (["--language", "en", "--iteration", "it1"], "give one of them"),
-        (["--language", "xx"], "no token for the language 'xx'"),
+        (["--language", "xx"], "does not know the language 'xx'"),
     ],
 )
 def test_what_cannot_be_is_one_clear_error(files, base_folder, options, message):

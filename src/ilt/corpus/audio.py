@@ -119,7 +119,8 @@ def read_blocks(source: Path | bytes, offset: float, duration: float | None) -> 
         for start in range(at, end, 30 * rate):
             count = min(end - start, 30 * rate)
             mono = _mono(file, start, count)
-            yield stream.resample_chunk(mono, last=start + count >= end) if stream else mono
+            resampled = stream.resample_chunk(mono, last=start + count >= end) if stream else mono
+            yield np.clip(resampled, -1.0, 1.0)
 
 
 def _to_int16(samples: np.ndarray) -> np.ndarray:
