@@ -1,8 +1,8 @@
 """How good is the base, unadapted? Clean source-domain speech in voices it never heard, and people's digits.
 
-    python benchmarks/base_quality.py [--human-digits PATH/manifest.jsonl] [--write]
+    python benchmarks/base_quality.py [--human-digits PATH/manifest.jsonl] [--base FOLDER] [--write]
 
-`--write` puts the result into benchmarks/results/base-quality.json.
+`--write` puts the result into benchmarks/results/base-quality.json, or FOLDER's name in place of `base`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def main() -> None:
                 f"{name}: micro {rate['micro']:.1%}", {k: f"{v:.1%}" for k, v in rate["by_language"].items()}
             )
     if args.write:
-        write_json(Path("benchmarks/results/base-quality.json"), result)
+        name = Path(args.base).name if args.base else "base"
+        write_json(Path(f"benchmarks/results/{name}-quality.json"), result)
 
 
 if __name__ == "__main__":

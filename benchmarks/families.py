@@ -39,7 +39,7 @@ COUNTS = {"gold": 8, "pool": 16, "dev": 10, "test": 10, "retention": 4}
 class Family:
     """A model family: a recipe that writes a small model to a folder, and parameters by dotted name."""
 
-    make: Callable[[Path], None]
+    make: Callable[[Path], object]
     changes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -49,6 +49,7 @@ FAMILIES = {
     "whisper, English-only": Family(
         whisper_families.english_only, {"corpus.demo.languages": ["en"], "corpus.demo.gold": 16}
     ),
+    "qwen2-audio": Family(lambda folder: shutil.copytree(ROOT / "data" / "qwen2-audio", folder)),
 }
 
 
