@@ -209,6 +209,13 @@ def test_twice_the_same_id_is_refused(project):
         compare(project / "twice.parquet", project / "twice.parquet")
 
 
+def test_a_row_without_an_id_is_refused(project):
+    pl.DataFrame({"id": ["1", "2"], "text": ["a", "b"]}).write_parquet("whole.parquet")
+    pl.DataFrame({"id": [None, "2"], "text": ["a", "b"]}).write_parquet("lacking.parquet")
+    with pytest.raises(IltError, match="1 rows of one of them have no id"):
+        compare(project / "whole.parquet", project / "lacking.parquet")
+
+
 def test_a_large_table_is_compared_in_ranges(tmp_path, monkeypatch):
     """Ranges, whole files and shuffled files give the same answer."""
     rng = np.random.default_rng(3)

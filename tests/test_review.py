@@ -602,7 +602,7 @@ def test_what_a_review_bought_is_told_by_the_minute(dataset, write_params):
         ilt("gain")
 
     export("html", "r.html")
-    saved, path = page_answers("r.html", [("corrected", "five five"), ("accepted", None)])
+    saved, path = page_answers("r.html", [("corrected", "five five"), ("accepted", None), ("unusable", "")])
     ilt("import", save(saved, path), "--yes")
     with pytest.raises(IltError, match="run `dvc repro` first"):
         ilt("gain")
@@ -620,8 +620,8 @@ def test_what_a_review_bought_is_told_by_the_minute(dataset, write_params):
     LABEL_TABLE.write(LABEL_TABLE.conform(labels), fixed)
     _predictions(2, predictions)
     told = ilt("gain")
-    assert "2 rows decided since HEAD, 0.0 min of audio: 1 corrected, 0 unusable" in told
+    assert "3 rows decided since HEAD, 0.0 min of audio: 1 corrected, 1 unusable" in told
     assert re.search(r"it1 +. +30\.0 . +10\.0 . +\+20\.0", told)
-    assert "+1500.00 points of it1 for a minute" in told  # 20 points for two times 0.4 s
+    assert "+1000.00 points of it1 for a minute" in told  # 20 points for three times 0.4 s
     with pytest.raises(IltError, match="--rev nowhere: "):
         ilt("gain", "--rev", "nowhere")

@@ -268,6 +268,8 @@ def _condition(where: str, before: Path, after: Path) -> tuple[pl.Expr, set[str]
 
 def _without_repeats(frame: pl.DataFrame, paths: str) -> pl.DataFrame:
     ids = frame["id"]
+    if ids.null_count():
+        raise IltError(f"{paths}: {ids.null_count()} rows of one of them have no id; every row needs one")
     if not _strictly_increasing(ids) and ids.n_unique() < len(ids):
         repeated = frame.filter(pl.col("id").is_duplicated())["id"].sort()
         raise IltError(f"{paths}: the id {repeated[0]!r} is there more than once in one of them")

@@ -66,9 +66,13 @@ def _decided(revision: str) -> pl.DataFrame:
 
 def _taken_up(decided: pl.DataFrame, iteration: str) -> None:
     """Raise IltError unless the labels of the workspace were made with these decisions."""
-    labels = LABEL_TABLE.read(paths.labels(iteration, "fixed")).select("id", "source", label="text")
-    said = decided.filter(pl.col("verdict") != "unusable").join(labels, on="id")
-    stale = said.filter((pl.col("source") != "human") | (pl.col("label") != pl.col("text")))
+    labels = LABEL_TABLE.read(paths.labels(iteration, "fixed"))
+    labels = labels.select("id", "source", "selected", label="text")
+    unusable = pl.col("verdict") == "unusable"
+    heeded = (pl.col("source") == "human") & (pl.col("label") == pl.col("text"))
+    found = decided.join(labels, on="id", how="left")
+    heeded = pl.when(unusable).then(~pl.col("selected")).otherwise(heeded)
+    stale = found.filter(~heeded.fill_null(False))
     if len(stale):
         raise IltError(
             f"{paths.labels(iteration, 'fixed')} does not know the decision on {stale['id'].sort()[0]!r} "
@@ -100,11 +104,12 @@ def gain_since(revision: str, params: Params) -> Bought:
         found = compare(before, after, settings.normaliser, settings.bootstrap, params.seed)
         errors = [rate(*frame_errors(f, "reference", "hypothesis", settings.normaliser)) for f in test]
         gains.append(Gain(iteration, *errors, **found))
+    minutes = float(decided.join(durations, on="id")["duration"].sum()) / 60
     verdicts = decided["verdict"]
     return Bought(
         rows=len(decided),
         corrected=int((verdicts == "corrected").sum()),
         unusable=int((verdicts == "unusable").sum()),
-        minutes=float(decided.join(durations, on="id")["duration"].sum()) / 60,
+        minutes=minutes,
         gains=gains,
     )
