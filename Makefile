@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro summary lint test clean
+.PHONY: help setup repro summary lint test test-full clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: $(READY) ## create .venv and install what the project needs
 
@@ -32,6 +32,9 @@ lint: $(READY) ## ruff and mypy
 
 test: lint ## lint, types and tests
 	pytest
+
+test-full: $(READY) ## what takes minutes: families x stages, exported forms (ILT_HUMAN_DIGITS: its manifest)
+	pytest -m full
 
 clean: ## remove the environment and all caches that can be made again
 	rm -rf $(VENV) .ilt .pytest_cache .mypy_cache .ruff_cache

@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, help="a folder for the clone, kept, so that a run can be resumed"
     )
+    parser.add_argument("--output", type=Path, help="write the figures there, and no table")
     args = parser.parse_args()
     manifest = args.manifest.resolve()
     corpus = {
@@ -119,7 +120,10 @@ def main() -> None:
         with contextlib.chdir(run_arm("ilt", corpus, {}, folder)):
             rows = references() | {name: exported(options) for name, options in FORMS.items()}
     result = {"machine": machine(), "forms": rows}
-    paths.write_json(ROOT / "benchmarks" / "results" / "export-parity.json", result, sort_keys=False)
+    default = ROOT / "benchmarks" / "results" / "export-parity.json"
+    paths.write_json(args.output or default, result, sort_keys=False)
+    if args.output:
+        return
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     with paths.replacing(PAGE) as temporary_page:

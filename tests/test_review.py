@@ -618,6 +618,11 @@ def test_what_a_review_bought_is_told_by_the_minute(dataset, write_params):
         )
     )
     LABEL_TABLE.write(LABEL_TABLE.conform(labels), fixed)
+    with pytest.raises(IltError, match=r"\(1 in all\); run"):  # what is unusable is still selected
+        ilt("gain")
+    unusable = pl.read_parquet(CORRECTIONS).filter(pl.col("verdict") == "unusable")["id"].to_list()
+    labels = labels.with_columns(selected=pl.col("selected") & ~pl.col("id").is_in(unusable))
+    LABEL_TABLE.write(LABEL_TABLE.conform(labels), fixed)
     _predictions(2, predictions)
     told = ilt("gain")
     assert "3 rows decided since HEAD, 0.0 min of audio: 1 corrected, 1 unusable" in told
