@@ -17,7 +17,7 @@ import yaml
 from typer.testing import CliRunner
 
 from ilt import paths
-from ilt.asr.lineage import AdapterLink, Lineage, base_lineage, merge_adapter, read_lineage
+from ilt.asr.lineage import AdapterLink, Lineage, base_lineage, merge_adapters, read_lineage
 from ilt.cli import app
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.errors import IltError
@@ -118,8 +118,8 @@ def _difference(weights, others):
 def merged_weights(base_model, chain):
     """The weights as a stage has them: each adapter merged before the next."""
     model = copy.deepcopy(base_model)
-    for stage in ("focus", "feedback", "fix"):
-        merge_adapter(model, chain / paths.adapter("it1", stage))
+    stages = ("focus", "feedback", "fix")
+    merge_adapters(model, [chain / paths.adapter("it1", stage) for stage in stages])
     return model.state_dict()
 
 
@@ -196,7 +196,7 @@ def test_other_families_have_one_adapter_too(tmp_path):
                 torch.nn.init.normal_(parameter)
         folder = tmp_path / str(number)
         peft_model.save_pretrained(str(folder))
-        merge_adapter(merged, folder)
+        merge_adapters(merged, [folder])
         links.append(AdapterLink(str(folder), ""))
     lineage = Lineage("qwen", "main", None, tuple(links))
     write_adapter(combine(lineage), lineage, _linear(model), tmp_path / "all")
