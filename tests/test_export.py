@@ -17,7 +17,7 @@ import yaml
 from typer.testing import CliRunner
 
 from ilt import paths
-from ilt.asr.lineage import AdapterLink, Lineage, base_lineage, merge_adapter, read_lineage
+from ilt.asr.lineage import AdapterLink, Lineage, base_lineage, merge_adapters, read_lineage
 from ilt.cli import app
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.errors import IltError
@@ -119,7 +119,7 @@ def merged_weights(base_model, chain):
     """The weights as a stage has them: each adapter merged before the next."""
     model = copy.deepcopy(base_model)
     for stage in ("focus", "feedback", "fix"):
-        merge_adapter(model, chain / paths.adapter("it1", stage))
+        merge_adapters(model, [chain / paths.adapter("it1", stage)])
     return model.state_dict()
 
 
@@ -196,7 +196,7 @@ def test_other_families_have_one_adapter_too(tmp_path):
                 torch.nn.init.normal_(parameter)
         folder = tmp_path / str(number)
         peft_model.save_pretrained(str(folder))
-        merge_adapter(merged, folder)
+        merge_adapters(merged, [folder])
         links.append(AdapterLink(str(folder), ""))
     lineage = Lineage("qwen", "main", None, tuple(links))
     write_adapter(combine(lineage), lineage, _linear(model), tmp_path / "all")
@@ -318,11 +318,13 @@ def test_what_is_there_is_not_overwritten(within):
         (["it1", "--to", "ctranslate2", "--quantization", "int4"], "float32, float16, int8"),
         (["it1", "--to", "merged", "--tolerance", "-1"], "0 or more points"),
         (["base", "--to", "merged"], "nothing was measured of base"),
+        (["it1", "--to", "merged", "--output", "params.yaml/x/y"], "params.yaml is a file, and nothing lies"),
+        (["it1", "--to", "merged", "--output", "params.yaml"], "params.yaml is a file; name a folder"),
     ],
 )
 def test_what_cannot_be_is_one_clear_error(within, options, message):
     with pytest.raises(IltError, match=message):
-        _export(*options, "--output", "never")
+        _export("--output", "never", *options)
     assert not (within / "never").exists()
 
 
