@@ -91,7 +91,7 @@ def _model(options: TranscribeOptions) -> tuple[Lineage, ModelParams]:
     if options.model is None:
         params = load_params()
         iteration = options.iteration or params.ordered_iterations()[-1]
-        return read_lineage(paths.lineage(iteration)), params.model
+        return read_lineage(paths.lineage(iteration)), params.recogniser_model
     folder, context = Path(options.model), "full"
     record = folder / RECORD
     if record.is_file():
@@ -100,8 +100,9 @@ def _model(options: TranscribeOptions) -> tuple[Lineage, ModelParams]:
             raise IltError(f"--model {folder}: this is an exported {found['form']}; a merged one is needed")
         context = found["audio_context"]
     changes = {"id": options.model, "files": options.model, "revision": None, "audio_context": context}
-    model = load_params().model.model_copy(update=changes) if in_repository else ModelParams(**changes)  # type: ignore[arg-type]
-    return base_lineage(options.model, None), model
+    if in_repository:
+        return base_lineage(options.model, None), load_params().recogniser_model.model_copy(update=changes)
+    return base_lineage(options.model, None), ModelParams(**changes)  # type: ignore[arg-type]
 
 
 def _samples(path: Path, pieces: list[Piece]) -> Iterator[np.ndarray]:
