@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from ilt import paths
+from ilt.asr.languages import require_model
 from ilt.asr.lineage import Lineage, read_lineage
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.errors import IltError
@@ -29,6 +30,7 @@ CONVERTED_FAMILIES = ("whisper",)
 def _family(lineage: Lineage) -> tuple[str, Any]:
     from transformers import AutoConfig
 
+    require_model(lineage.id, lineage.revision)
     config = AutoConfig.from_pretrained(lineage.id, revision=lineage.revision)
     return str(config.model_type).replace("_", "-"), config
 
