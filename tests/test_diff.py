@@ -290,3 +290,13 @@ def test_revisions_are_compared_without_a_checkout(project):
 def test_the_documented_schema_is_that_of_the_report():
     written = json.loads((ROOT / "docs" / "diff.schema.json").read_text(encoding="utf-8"))
     assert written == DiffReport.model_json_schema(by_alias=True)
+
+
+@pytest.mark.parametrize("form", ["text", "json", "html", "parquet"])
+def test_an_output_that_is_a_folder_keeps_what_it_has(project, form):
+    (project / "keep.parquet").mkdir()
+    (project / "keep.parquet" / "notes.txt").write_text("keep")
+    with pytest.raises(IltError, match=r"keep\.parquet is a folder; name a file"):
+        ilt("it1", "it2", "--format", form, "--output", "keep.parquet")
+    assert (project / "keep.parquet" / "notes.txt").read_text() == "keep"
+    assert not list(project.glob(".keep*"))

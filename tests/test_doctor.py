@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -11,10 +12,16 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, WhisperConfig, WhisperForConditionalGeneration
 from typer.testing import CliRunner
 
+from ilt.asr.lineage import Lineage
+from ilt.asr.recogniser import load_recogniser
 from ilt.cli import app
 from ilt.doctor.checks import programs
 from ilt.doctor.memory import RELEASED, estimate_labelling, estimate_training, shape_of
+from ilt.errors import IltError
 from ilt.params import load_params
+from ilt.stages import corpus
+from ilt.stages._stage import Stage
+from ilt.stages.plan import resolve
 from small_whisper import CHECKPOINTS, build
 
 MODULES = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
@@ -69,6 +76,30 @@ def test_a_model_that_is_not_there_is_broken(doctor, tmp_path):
     (tmp_path / "empty").mkdir()
     result = doctor({"model.id": str(tmp_path / "empty")})
     assert result.exit_code == 1 and "no config.json with *.safetensors" in result.output
+
+
+def test_a_mistyped_folder_and_a_broken_file_are_one_clear_error_everywhere(doctor, tmp_path, base_folder):
+    """In `ilt doctor`, in `ilt validate`, in the corpus, and where the model is loaded."""
+    manifest = {"corpus.source": "manifest", "corpus.manifest": "m.jsonl"}
+    broken = shutil.copytree(base_folder, tmp_path / "broken")
+    for name in ("config.json", "processor_config.json"):
+        (broken / name).write_text('{"model_type": ')
+        for where, message in (
+            (f"{tmp_path}/no/such", "there is no such folder, and this is no hub id"),
+            ("data/bsae", "HF_HUB_OFFLINE, a proxy, no network, a misspelt path or id?"),
+            (str(broken), f"{broken / name} is not JSON"),
+        ):
+            result = doctor(manifest | {"model.id": where})
+            assert result.exit_code == 1
+            assert message in result.output.replace("\n", " ")
+            with pytest.raises(IltError, match=re.escape(message)):
+                CliRunner().invoke(app, ["validate"], catch_exceptions=False)
+            with pytest.raises(IltError, match=re.escape(message)):
+                corpus.body(Stage("corpus", "base", resolve(load_params())["corpus"]))
+            if name == "config.json":
+                with pytest.raises(IltError, match=re.escape(message)):
+                    load_recogniser(Lineage(where, None, None), load_params().recogniser_model)
+        shutil.copy(base_folder / name, broken / name)
 
 
 def test_a_model_that_is_too_large_for_the_machine_is_broken(doctor, base_folder, tmp_path):

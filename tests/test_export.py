@@ -7,6 +7,7 @@ import copy
 import io
 import json
 import re
+import shutil
 import sys
 
 import polars as pl
@@ -118,8 +119,8 @@ def _difference(weights, others):
 def merged_weights(base_model, chain):
     """The weights as a stage has them: each adapter merged before the next."""
     model = copy.deepcopy(base_model)
-    stages = ("focus", "feedback", "fix")
-    merge_adapters(model, [chain / paths.adapter("it1", stage) for stage in stages])
+    for stage in ("focus", "feedback", "fix"):
+        merge_adapters(model, [chain / paths.adapter("it1", stage)])
     return model.state_dict()
 
 
@@ -225,9 +226,12 @@ def test_each_form_is_checked_documented_and_loads_as_its_card_says(within, form
     shown = _exported(form, f"it1-{form}", "--tolerance", "1000", "--rows", "4")
     record = json.loads((folder / "ilt_export.json").read_text(encoding="utf-8"))
     assert f"{100 * record['parity']['identical']:.1f} % of 4 dev texts identical" in shown
+    card = (folder / "README.md").read_text(encoding="utf-8")
     if form == "adapter":
         assert record["parity"]["identical"] == 1
-    card = (folder / "README.md").read_text(encoding="utf-8")
+    # Only of an adapter: its card's code is not what dev was decoded with.
+    assert ("not by the code above" in card) == (form == "adapter")
+    assert ("audio_context: full" in card) == (form == "adapter")
     head = yaml.safe_load(card.split("---\n")[1])
     assert head["base_model"] == "data/base"
     assert head["language"] == ["de", "en", "es"]
@@ -256,6 +260,37 @@ def test_a_merged_folder_is_a_model_like_any_other(within, merged_weights, load_
     ]
     assert texts[0]
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("form", ["merged", "adapter", "ctranslate2"])
+def test_a_language_that_is_taken_for_another_is_exported_and_transcribed(
+    repository, tmp_path, monkeypatch, write_params, form
+):
+    if form == "ctranslate2":
+        pytest.importorskip("faster_whisper", reason=NEEDS_EXPORT)
+    root = shutil.copytree(repository, tmp_path / "root", symlinks=True)
+    monkeypatch.chdir(root)
+    english = UTTERANCE_TABLE.read(paths.UTTERANCES).filter(pl.col("language") == "en")
+    UTTERANCE_TABLE.write(english.with_columns(language=pl.lit("pcm")), paths.UTTERANCES)
+    write_params(root, {"model.device": "cpu", "languages": {"pcm": {"as": "en"}}})
+    _exported(form, "out", "--tolerance", "1000")
+    assert "pcm is taken for en" in (root / "out" / "README.md").read_text(encoding="utf-8")
+    assert '"en"' in _snippet(root / "out")
+    assert _run_snippet(root / "out")
+    if form != "merged":
+        return
+    for chosen in (["--iteration", "it1"], ["--model", "out"]):
+        texts = [
+            CliRunner().invoke(app, ["transcribe", "speech.wav", "--language", code, *chosen]).stdout
+            for code in ("pcm", "en")
+        ]
+        assert texts[0] and texts[0] == texts[1]
+    monkeypatch.chdir(tmp_path)  # where nothing says what stands for what
+    with pytest.raises(IltError, match="does not know the language 'pcm'"):
+        CliRunner().invoke(
+            app, ["transcribe", "root/speech.wav", "--language", "pcm", "--model", "root/out"],
+            catch_exceptions=False,
+        )  # fmt: skip
 
 
 def test_the_base_in_ctranslate2_says_what_the_base_says(within, spoken_table):
@@ -318,11 +353,13 @@ def test_what_is_there_is_not_overwritten(within):
         (["it1", "--to", "ctranslate2", "--quantization", "int4"], "float32, float16, int8"),
         (["it1", "--to", "merged", "--tolerance", "-1"], "0 or more points"),
         (["base", "--to", "merged"], "nothing was measured of base"),
+        (["it1", "--to", "merged", "--output", "params.yaml/x/y"], "params.yaml is a file, and nothing lies"),
+        (["it1", "--to", "merged", "--output", "params.yaml"], "params.yaml is a file; name a folder"),
     ],
 )
 def test_what_cannot_be_is_one_clear_error(within, options, message):
     with pytest.raises(IltError, match=message):
-        _export(*options, "--output", "never")
+        _export("--output", "never", *options)
     assert not (within / "never").exists()
 
 

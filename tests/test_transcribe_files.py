@@ -198,6 +198,28 @@ def test_bad_input_is_named_before_anything_is_done(files, base_folder, tmp_path
         _run(files / "talk.flac", *bad, "--language", "en", "--model", base_folder, "--output", output)
     assert all(path.name in str(caught.value) for path in bad)
     assert not output.exists()
+    with pytest.raises(IltError, match="this is a folder; name its audio files"):
+        _run(files, "--language", "en", "--model", base_folder)
+
+
+def test_an_output_that_cannot_be_is_refused_before_the_model_is_loaded(files, tmp_path):
+    mine, out = tmp_path / "mine.txt", tmp_path / "out"
+    mine.write_bytes((files / "talk.flac").read_bytes())
+    (out / "mine.txt").mkdir(parents=True)
+    (out / "mine.txt" / "notes").write_text("keep")
+    (tmp_path / "link.txt").symlink_to(mine)
+    before = sorted(tmp_path.rglob("*"))
+    for output, message in (
+        (mine, "is one of the recordings"),
+        (tmp_path / "link.txt", "is one of the recordings"),
+        (tmp_path, "is one of the recordings"),
+        (out, "mine.txt is a folder; name a file"),
+        (mine / "x.txt", "mine.txt is a file, and nothing lies below it"),
+    ):
+        with pytest.raises(IltError, match=message):
+            _run(mine, "--language", "en", "--model", tmp_path / "no-model", "--output", output)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert mine.read_bytes() == (files / "talk.flac").read_bytes()
 
 
 @pytest.mark.parametrize(

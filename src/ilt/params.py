@@ -67,8 +67,8 @@ class ModelParams(_Section):
     workers: processes that prepare features ahead of the model; None: four on a GPU, none on a CPU.
     max_chars_per_second: where decoding stops at the latest; hardly anybody speaks so fast, but a model that
     has lost the thread goes on until its context is full. None: only the context ends it.
-    languages: what a language is to be taken for; params.yaml says this as `languages.CODE.as`, and the stage
-    `plan` puts it here.
+    languages: what a language is to be taken for; params.yaml says this as `languages.CODE.as`, and
+    `Params.recogniser_model` puts it here.
     """
 
     id: str
@@ -387,6 +387,11 @@ class Params(_Section):
     def taken_for(self) -> dict[str, str]:
         """What each mapped language is taken for, by its code."""
         return {code: entry.as_ for code, entry in sorted(self.languages.items())}
+
+    @property
+    def recogniser_model(self) -> ModelParams:
+        """The model with what each mapped language is taken for: what a recogniser is loaded with."""
+        return self.model.model_copy(update={"languages": self.taken_for})
 
     def stage(self, iteration: str, stage: str) -> _Section:
         """The resolved values of one stage of one iteration."""

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ilt.errors import IltError
+
 __all__ = [
     "CORRECTIONS",
     "METRICS",
@@ -22,6 +24,7 @@ __all__ = [
     "UTTERANCES",
     "WORK",
     "adapter",
+    "check_output",
     "costs",
     "evaluation",
     "labels",
@@ -90,16 +93,32 @@ def costs(iteration: str, stage: str) -> Path:
     return DATA / "costs" / iteration / f"{stage}.json"
 
 
+def check_output(path: Path, folder: bool) -> None:
+    """Raise IltError where no file (or `folder`) can be written to `path`; nothing is made or deleted."""
+    if path.is_dir() and not folder:
+        raise IltError(f"{path} is a folder; name a file")
+    if path.exists() and not path.is_dir() and folder:
+        raise IltError(f"{path} is a file; name a folder")
+    above = next((parent for parent in path.parents if parent.exists()), None)
+    if above is not None and not above.is_dir():
+        raise IltError(f"{path} cannot be written: {above} is a file, and nothing lies below it")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path to write a file or a folder to; rename it to `path` at the end.
 
-    If the block raises, `path` stays as it was and the temporary is removed.
+    If the block raises, `path` stays as it was and the temporary is removed. A folder is replaced by a folder
+    alone, and a file by a file. Raises IltError for that, and where the folder above cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IltError(f"{path} cannot be written: {path.parent}: {error.strerror}") from None
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
+        check_output(path, folder=temporary.is_dir())
         if path.is_dir():
             shutil.rmtree(path)
         temporary.replace(path)

@@ -12,7 +12,14 @@ import polars as pl
 
 from ilt.errors import IltError
 
-__all__ = ["allowed_languages", "check_languages", "read_config", "say_taken_for", "whisper_languages"]
+__all__ = [
+    "allowed_languages",
+    "check_languages",
+    "read_config",
+    "require_model",
+    "say_taken_for",
+    "whisper_languages",
+]
 
 MULTILINGUAL = 51865
 """Whisper vocabularies of this size or more have languages and tasks (openai-whisper, `model.py`)."""
@@ -31,7 +38,10 @@ def _on_hub(model_id: str, revision: str | None) -> bool:
 
 
 def read_config(model_id: str, revision: str | None, name: str) -> dict[str, Any]:
-    """One of a model's JSON files, local or from the hub; {} where it is not there or cannot be had."""
+    """One of a model's JSON files, local or from the hub; {} where it is not there or cannot be had.
+
+    Raises IltError that names the file if it is there and no JSON.
+    """
     path = Path(model_id) / name
     if not Path(model_id).is_dir():
         from huggingface_hub import hf_hub_download
@@ -42,7 +52,43 @@ def read_config(model_id: str, revision: str | None, name: str) -> dict[str, Any
             path = Path(hf_hub_download(model_id, name, revision=revision, local_files_only=here))
         except (EntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
             return {}
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of the text's encoding, too
+        raise IltError(f"model.id: {path} is not JSON ({error}); restore the file") from None
+    if not isinstance(found, dict):
+        raise IltError(
+            f"model.id: {path} holds no JSON object, but a {type(found).__name__}; restore the file"
+        )
+    return found
+
+
+def require_model(model_id: str, revision: str | None) -> dict[str, Any]:
+    """The config.json of a model; {} for a folder without one.
+
+    Raises IltError where there is no such folder, and no such model on the hub or in its cache.
+    """
+    config = read_config(model_id, revision, "config.json")
+    if config or Path(model_id).is_dir():
+        return config
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        try_to_load_from_cache(model_id, "config.json")  # looks at the form of the id
+    except HFValidationError:
+        raise IltError(
+            f"model.id: cannot load {model_id!r}: there is no such folder, and this is no hub id either "
+            "(OWNER/NAME); look for a misspelt path"
+        ) from None
+    at = f" at revision {revision}" if revision and revision != "main" else ""
+    raise IltError(
+        f"model.id: cannot load {model_id!r}: it is no folder, and the hub has not been reached or has no "
+        f"such model{at} (HF_HUB_OFFLINE, a proxy, no network, a misspelt path or id?): hf download "
+        f"{model_id} where there is a network, and model.id=FOLDER"
+    )
 
 
 def whisper_languages(config: Mapping[str, Any], generation: Mapping[str, Any]) -> frozenset[str] | None:

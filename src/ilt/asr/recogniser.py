@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ilt.asr.languages import read_config, require_model, whisper_languages
 from ilt.errors import IltError
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def load_recogniser(lineage: Lineage, params: ModelParams) -> Recogniser:
     """
     from transformers import AutoConfig
 
+    require_model(lineage.id, lineage.revision)
     try:
         config = AutoConfig.from_pretrained(lineage.id, revision=lineage.revision)
     except (OSError, ValueError) as error:
@@ -122,26 +123,20 @@ def load_recogniser(lineage: Lineage, params: ModelParams) -> Recogniser:
 
 
 def context_seconds(model_id: str, revision: str | None) -> float:
-    """How many seconds the model hears at once, from its processor files."""
-    folder = Path(model_id)
-    if folder.is_dir():
-        import json
+    """How many seconds the model hears at once, from its processor files.
 
-        for name in ("preprocessor_config.json", "processor_config.json"):
-            if (folder / name).is_file():
-                value = json.loads((folder / name).read_text(encoding="utf-8"))
-                value = value.get("feature_extractor", value)
-                return float(value["chunk_length"])
-        raise IltError(f"model.id: {folder} has no preprocessor_config.json")
-    from transformers import WhisperFeatureExtractor
-
-    return float(WhisperFeatureExtractor.from_pretrained(model_id, revision=revision).chunk_length)
+    Raises IltError where there is no such model, or none of these files.
+    """
+    require_model(model_id, revision)
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if value := read_config(model_id, revision, name):
+            # transformers takes 30 s where the file does not say.
+            return float(value.get("feature_extractor", value).get("chunk_length", 30))
+    raise IltError(f"model.id: {model_id} has no preprocessor_config.json")
 
 
 def known_languages(model_id: str, revision: str | None = None) -> frozenset[str] | None:
     """The language codes that a model can be told, or None where that cannot be told cheaply."""
-    from ilt.asr.languages import read_config, whisper_languages
-
     config = read_config(model_id, revision, "config.json")
     if config.get("model_type") != "whisper":
         return None

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ilt.asr.device import pick_attention, pick_device, pick_dtype
-from ilt.asr.languages import read_config
+from ilt.asr.languages import require_model
+from ilt.asr.lineage import base_lineage
 from ilt.asr.recogniser import context_seconds
 from ilt.doctor.checks import Finding, extras, languages, programs
 from ilt.doctor.memory import RELEASED, Shape, estimate_labelling, estimate_training, shape_of
@@ -136,29 +137,26 @@ def _judge(
 def _model(params: Params) -> tuple[Finding, Shape | None, bool]:
     """Whether the configured model can be had; its shape; whether its weights are on disk."""
     name, revision = params.model.id, params.model.revision
-    config = read_config(name, revision, "config.json")
+    try:
+        config = require_model(name, revision)
+    except IltError as error:
+        return Finding("model", "broken", str(error)), RELEASED.get(name), Path(name).is_dir()
     shape = shape_of(config) or RELEASED.get(name)
-    if Path(name).is_dir():
-        from ilt.asr.lineage import base_lineage
-
-        try:
+    try:
+        if local := Path(name).is_dir():
             base_lineage(name, revision)
-        except IltError as error:
-            return Finding("model", "broken", str(error)), shape, True
+        context_seconds(name, revision)
+    except IltError as error:
+        return Finding("model", "broken", str(error)), shape, local
+    if local:
         return Finding("model", "ok", f"{name}, a {config.get('model_type')} on disk"), shape, True
     from huggingface_hub import try_to_load_from_cache
 
     files = ("model.safetensors", "model.safetensors.index.json")
     cached = any(isinstance(try_to_load_from_cache(name, file, revision=revision), str) for file in files)
-    if not config:
-        what = (
-            f"{name} is no folder, and the hub has not been reached (HF_HUB_OFFLINE, a proxy, no network, a "
-            f"misspelt id?): hf download {name} where there is a network, and model.id=FOLDER"
-        )
-        return Finding("model", "broken", what), shape, False
     pinned = "" if revision else "; set model.revision to a commit, so that it stays the same"
     where = "on disk" if cached else "to be downloaded from the hub"
-    return Finding("model", "ok", f"{name}, a {config['model_type']} {where}{pinned}"), shape, cached
+    return Finding("model", "ok", f"{name}, a {config.get('model_type')} {where}{pinned}"), shape, cached
 
 
 def examine(params: Params, seconds: float) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Card:
     """Everything that a model card says.
 
     measured: an entry of summary.json. note: of the form, such as the quantisation or what a rank left out.
+    advice: what is to be known where the snippet is used; may be empty.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Card:
     parity: Parity
     note: str
     snippet: str
+    advice: str = ""
 
     def head(self) -> dict[str, Any]:
         """The YAML at the top."""
@@ -94,6 +96,14 @@ class Card:
                 )
         return lines
 
+    def _heard(self) -> str:
+        """How dev was decoded; see `ilt.export.heard.heard_by`."""
+        if self.form == "adapter":
+            return "over the base in PEFT and decoded by the pipeline's own recogniser, not by the code above"
+        if self.form == "merged" and self.family != "whisper":
+            return "loaded from its folder and decoded by the pipeline's own recogniser"
+        return "decoded by the code above"
+
     def text(self) -> str:
         """The whole file."""
         head = yaml.safe_dump(self.head(), sort_keys=True, allow_unicode=True)
@@ -105,12 +115,13 @@ class Card:
             f"speech recognition); lineage `{self.lineage.hash}`.",
             "## How to load it",
             f"```python\n{self.snippet}\n```",
+            *([self.advice] if self.advice else []),
             "## Error rates",
             f"In %, of the pipeline's own recogniser (WER; CER for ko and the like; `{self.normaliser}` "
             "normaliser).",
             "\n".join(self._metrics()),
             "## Parity",
-            f"This form beside the pipeline's own recogniser: {self.parity}.",
+            f"This form, {self._heard()}, beside the pipeline's own recogniser: {self.parity}.",
             "## Lineage",
             "\n".join(self._lineage()),
             "## Data",

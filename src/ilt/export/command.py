@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from ilt import paths
+from ilt.asr.languages import require_model
 from ilt.asr.lineage import Lineage, read_lineage
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.errors import IltError
@@ -29,6 +30,7 @@ CONVERTED_FAMILIES = ("whisper",)
 def _family(lineage: Lineage) -> tuple[str, Any]:
     from transformers import AutoConfig
 
+    require_model(lineage.id, lineage.revision)
     config = AutoConfig.from_pretrained(lineage.id, revision=lineage.revision)
     return str(config.model_type).replace("_", "-"), config
 
@@ -63,7 +65,8 @@ def _snippet(
 
     name, kind = options.output.resolve().name, config.architectures[0]
     settings = GenerationConfig.from_pretrained(lineage.id, revision=lineage.revision)
-    code = language if getattr(settings, "lang_to_id", None) else None
+    told = model.languages.get(language, language)
+    code = told if getattr(settings, "lang_to_id", None) else None
     if options.form == "merged":
         return snippets.merged_snippet(name, family, kind, code)
     if options.form == "adapter":
@@ -105,6 +108,20 @@ def _hint(options: ExportOptions, model: ModelParams, exact: bool) -> str:
     return " Try --quantization float16 or float32." if options.form == "ctranslate2" else ""
 
 
+def _advice(options: ExportOptions, family: str, model: ModelParams, codes: list[str]) -> str:
+    """What the card says below its code."""
+    taken = [f"{code} is taken for {model.languages[code]}" for code in codes if code in model.languages]
+    advice = [f"The model has not all of the languages: {', '.join(taken)}; tell it so."] if taken else []
+    if options.form == "adapter" and family == "whisper" and model.audio_context == "batch":
+        advice.append(
+            "The model was adapted with `model.audio_context: batch`, where the encoder hears what was said "
+            "and a little silence; the code above gives it the whole context, so that some texts differ from "
+            "those that were measured. A model that is to be used so is better trained with "
+            "`model.audio_context: full`."
+        )
+    return "\n\n".join(advice)
+
+
 def run_export(iteration: str, options: ExportOptions) -> int:
     """Export the model of an iteration. Returns 1, and writes nothing, if it does not do what it should."""
     check(options)
@@ -120,7 +137,7 @@ def run_export(iteration: str, options: ExportOptions) -> int:
     from ilt.export.write import note_of, write_form
 
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks the old name
-    numbers, data, model = measured(iteration), fingerprint(lineage), params.model
+    numbers, data, model = measured(iteration), fingerprint(lineage), params.recogniser_model
     languages = UTTERANCE_TABLE.scan(paths.UTTERANCES).select(pl.col("language").unique().sort()).collect()
     codes, normaliser = [str(code) for code in languages["language"]], params.evaluate.normaliser
     try:
@@ -137,6 +154,7 @@ def run_export(iteration: str, options: ExportOptions) -> int:
                 options.output.resolve().name, options.form, family, iteration, lineage, codes,
                 options.licence, data, numbers, normaliser, parity, note,
                 _snippet(options, lineage, family, config, folder, codes[0], model),
+                _advice(options, family, model, codes),
             )  # fmt: skip
             (folder / "README.md").write_text(card.text(), encoding="utf-8")
             record = {

@@ -95,10 +95,14 @@ def faster_model(folder: Path, model: ModelParams) -> Any:
     return found
 
 
-def _one_by_one(rows: pl.DataFrame, what: str, say: Callable[[np.ndarray, str], str]) -> list[str]:
+def _one_by_one(
+    rows: pl.DataFrame, model: ModelParams, what: str, say: Callable[[np.ndarray, str], str]
+) -> list[str]:
     texts = []
+    # Foreign decoders know nothing of languages that are taken for others.
+    languages = rows["language"].replace(model.languages)
     with progress(what, len(rows)) as advance:
-        for audio, language in zip(rows["audio"].struct.field("bytes"), rows["language"], strict=True):
+        for audio, language in zip(rows["audio"].struct.field("bytes"), languages, strict=True):
             texts.append(" ".join(say(decode_flac(audio), language).split()))
             advance("")
     return texts
@@ -119,7 +123,7 @@ def _by_pipeline(folder: Path, rows: pl.DataFrame, model: ModelParams) -> list[s
         heard = recognise({"raw": samples, "sampling_rate": RATE}, generate_kwargs=options)
         return str(heard["text"])
 
-    return _one_by_one(rows, "merged", say)
+    return _one_by_one(rows, model, "merged", say)
 
 
 def _by_faster_whisper(folder: Path, rows: pl.DataFrame, model: ModelParams) -> list[str]:
@@ -129,7 +133,7 @@ def _by_faster_whisper(folder: Path, rows: pl.DataFrame, model: ModelParams) -> 
         segments, _ = loaded.transcribe(samples, language, suppress_tokens=banned, **FASTER_OPTIONS)
         return "".join(segment.text for segment in segments)
 
-    return _one_by_one(rows, "ctranslate2", say)
+    return _one_by_one(rows, model, "ctranslate2", say)
 
 
 def _by_peft(folder: Path, rows: pl.DataFrame, model: ModelParams, lineage: Lineage) -> list[str]:

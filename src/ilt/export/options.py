@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ilt import paths
 from ilt.errors import IltError
 from ilt.export.merged import QUANTIZATIONS
 
@@ -57,10 +58,9 @@ def check(options: ExportOptions) -> None:
 
 
 def _check_output(output: Path, force: bool) -> None:
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+    paths.check_output(output, folder=True)
+    if not output.exists() or not any(output.iterdir()):
         return
-    if not output.is_dir():
-        raise IltError(f"--output {output} is a file; name a folder")
     if not force:
         raise IltError(f"--output {output} exists; name another folder, or say --force to replace it")
     if not (output / RECORD).is_file():

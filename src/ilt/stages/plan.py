@@ -17,7 +17,7 @@ from ilt.paths import DATA, replacing, write_json
 def resolve(params: Params) -> dict[str, dict[str, Any]]:
     """The content of each plan file, by its path below `data/plan`."""
     seed = params.seed
-    model = params.model.model_dump() | {"languages": params.taken_for}
+    model = params.recogniser_model.model_dump()
     evaluate = params.evaluate.model_dump()
     order = params.ordered_iterations()
     files: dict[str, dict[str, Any]] = {

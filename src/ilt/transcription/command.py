@@ -69,6 +69,20 @@ def _check(files: list[Path], options: TranscribeOptions) -> None:
             if (other := names.setdefault(path.stem, path)) is not path:
                 raise IltError(f"{other} and {path} would both be written to {path.stem}; do them one by one")
     check_files(files)
+    recordings = {path.resolve() for path in files}
+    for path in files:
+        if (target := _target(path, files, options)) is None:
+            continue
+        paths.check_output(target, folder=False)
+        if target.resolve() in recordings:
+            raise IltError(f"--output: {target} is one of the recordings, and would be lost; name another")
+
+
+def _target(path: Path, files: list[Path], options: TranscribeOptions) -> Path | None:
+    """Where the transcript of one of the files goes; None: to the terminal."""
+    if options.output is None or (len(files) == 1 and not options.output.is_dir()):
+        return options.output
+    return options.output / (path.stem + SUFFIXES[options.form])
 
 
 def _model(options: TranscribeOptions) -> tuple[Lineage, ModelParams]:
@@ -77,7 +91,7 @@ def _model(options: TranscribeOptions) -> tuple[Lineage, ModelParams]:
     if options.model is None:
         params = load_params()
         iteration = options.iteration or params.ordered_iterations()[-1]
-        return read_lineage(paths.lineage(iteration)), params.model
+        return read_lineage(paths.lineage(iteration)), params.recogniser_model
     folder, context = Path(options.model), "full"
     record = folder / RECORD
     if record.is_file():
@@ -86,8 +100,9 @@ def _model(options: TranscribeOptions) -> tuple[Lineage, ModelParams]:
             raise IltError(f"--model {folder}: this is an exported {found['form']}; a merged one is needed")
         context = found["audio_context"]
     changes = {"id": options.model, "files": options.model, "revision": None, "audio_context": context}
-    model = load_params().model.model_copy(update=changes) if in_repository else ModelParams(**changes)  # type: ignore[arg-type]
-    return base_lineage(options.model, None), model
+    if in_repository:
+        return base_lineage(options.model, None), load_params().recogniser_model.model_copy(update=changes)
+    return base_lineage(options.model, None), ModelParams(**changes)  # type: ignore[arg-type]
 
 
 def _samples(path: Path, pieces: list[Piece]) -> Iterator[np.ndarray]:
@@ -174,15 +189,14 @@ def run_transcribe(files: list[Path], options: TranscribeOptions) -> None:
     lineage, model = _model(options)
     recogniser = load_recogniser(lineage, model)
     for path in files:
+        target = _target(path, files, options)
         transcript = _transcribe(path, recogniser, model, options)
         if not transcript.segments:
             print(f"{path}: no speech was found", file=sys.stderr)
-        if options.output is None:
+        if target is None:
             if len(files) > 1 and options.form == "text":
                 print(f"# {path}")
             sys.stdout.write(transcript.written(options.form))
             sys.stdout.flush()
-        elif len(files) == 1 and not options.output.is_dir():
-            _write(transcript, options.output, options.form)
         else:
-            _write(transcript, options.output / (path.stem + SUFFIXES[options.form]), options.form)
+            _write(transcript, target, options.form)

@@ -19,6 +19,10 @@ def check_files(files: list[Path]) -> None:
     """Raises ProblemsError that names every file which does not begin as audio."""
     problems = []
     for path in files:
+        if path.is_dir():
+            what = f"this is a folder; name its audio files, as {path / '*.wav'}"
+            problems.append(Problem(str(path), path.name, what))
+            continue
         try:
             if not sum(map(len, read_blocks(path, 0.0, 1.0))):
                 problems.append(Problem(str(path), path.name, "the audio has no samples"))
