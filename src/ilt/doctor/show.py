@@ -36,6 +36,6 @@ def print_report(found: dict[str, Any], seconds: float) -> None:
     for one in found["verdicts"]:
         table.add_row(
             one.model, f"{one.parameters / 1e6:.1f} M", _size(one.labelling), _size(one.training),
-            _size(one.disk), one.fits,
+            _size(one.disk), ": ".join([one.fits, *filter(None, [", ".join(need.of for need in one.lacks)])]),
         )  # fmt: skip
     console.print(table)
