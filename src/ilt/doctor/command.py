@@ -28,7 +28,7 @@ LEANER = "set gradient_checkpointing: true and dtype: bfloat16"
 
 SAVING = f"lower decode_batch and batch_size (and raise gradient_accumulation), or {LEANER}"
 
-TEMPLATE_TOKENS = 24
+TEMPLATE_TOKENS = 28
 """Of the released chat template of Qwen2-Audio with one utterance, without the instruction."""
 
 CHARACTERS_PER_SECOND = 15.0
@@ -151,14 +151,13 @@ def _judge(
     least = max(needed(1))
     if machine.device == "cpu":
         least = max(least, loading)
-    lacks = [("memory", least, machine.memory)]
+    needs = [Need("memory", least, machine.memory), Need("disk", disk, machine.disk)]
     if machine.device != "cpu":
-        lacks.append(("main memory", loading, machine.main))
-    lacks.append(("disk", disk, machine.disk))
-    short = tuple(Need(*one) for one in lacks if one[1] > one[2])
+        needs.insert(1, Need("main memory", loading, machine.main))
+    lacks = tuple(need for need in needs if need.needed > need.there)
     enough = max(labelling, training) <= machine.memory
-    fits: Literal["yes", "smaller batches", "no"] = "no" if short else "yes" if enough else "smaller batches"
-    return Verdict(name, shape.parameters, labelling, training, disk, loading, fits, short)
+    fits: Literal["yes", "smaller batches", "no"] = "no" if lacks else "yes" if enough else "smaller batches"
+    return Verdict(name, shape.parameters, labelling, training, disk, loading, fits, lacks)
 
 
 def _instruction_tokens(params: Params) -> int:
