@@ -1,14 +1,16 @@
-"""Hold the memory estimates of `ilt doctor` against peak memory on a CPU: data/base, random tiny and base.
+"""Hold the memory estimates of `ilt doctor` against peak memory on a CPU: data/base, random models.
 
     python benchmarks/memory.py [MODEL ...]
 
 Writes benchmarks/results/memory.json and the table in docs/models.md. Each case is a process of its
 own; its peak is the greatest resident memory after loading, less what was resident before the model was made.
+It is measured twice: as torch and glibc are, and with glibc told to give back what is freed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,11 +21,24 @@ RESULT = Path("benchmarks/results/memory.json")
 PAGE = Path("docs/models.md")
 BEGIN, END = "<!-- memory: begin -->\n", "<!-- memory: end -->\n"
 BATCH, SECONDS, TOKENS = 8, 10.0, 40
+QWEN2_AUDIO = {
+    "random Qwen2-Audio, 4.5 M": {},
+    "random Qwen2-Audio, 54 M": {
+        "vocabulary": 32000,
+        "width": 512,
+        "layers": 6,
+        "heads": (8, 2),
+        "wide": 1376,
+    },
+}
 CASES = [
     (model, task)
-    for model in ("data/base", "openai/whisper-tiny", "openai/whisper-base")
-    for task in ("labelling", "training", "training, SDPA", "training, gradient checkpointing")
-]
+    for model in ("data/base", "openai/whisper-tiny", "openai/whisper-base", *QWEN2_AUDIO)
+    for task in (
+        "labelling", "training", "training, SDPA", "training, gradient checkpointing",
+        *(["training, encoder: false"] if model in QWEN2_AUDIO else []),
+    )
+]  # fmt: skip
 
 
 def _resident(field: str) -> int:
@@ -31,10 +46,8 @@ def _resident(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
 
 
-def measure(model: str, task: str) -> dict[str, int]:
-    """Estimated and measured bytes of one case, in this process."""
-    import torch
-    from peft import LoraConfig, get_peft_model
+def random_whisper(folder: Path, shape: Any) -> None:
+    """Write a Whisper of this shape, with the tokenizer of data/base."""
     from transformers import (
         WhisperConfig,
         WhisperFeatureExtractor,
@@ -42,63 +55,99 @@ def measure(model: str, task: str) -> dict[str, int]:
         WhisperTokenizer,
     )
 
-    from ilt.asr.decoding import Task, greedy
+    base, hears, writes = Path("data/base"), shape.hears, shape.writes
+    config = WhisperConfig(
+        vocab_size=shape.vocabulary, num_mel_bins=shape.mels, d_model=hears.width,
+        encoder_layers=hears.layers, decoder_layers=writes.layers,
+        encoder_attention_heads=hears.heads, decoder_attention_heads=writes.heads,
+        encoder_ffn_dim=hears.feed_forward, decoder_ffn_dim=writes.feed_forward,
+        bos_token_id=735, eos_token_id=735, pad_token_id=735, decoder_start_token_id=736,
+    )  # fmt: skip
+    made = WhisperForConditionalGeneration(config)
+    made.generation_config.update(**json.loads((base / "generation_config.json").read_text()))
+    made.save_pretrained(folder)
+    WhisperTokenizer.from_pretrained(base).save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=shape.mels).save_pretrained(folder)
+
+
+def random_qwen2_audio(folder: Path, changes: dict[str, Any]) -> None:
+    """Write a Qwen2-Audio with the files of `ilt.base.qwen2_audio`; with changes, larger and with 30 s."""
+    from transformers import GenerationConfig, Qwen2AudioForConditionalGeneration, WhisperFeatureExtractor
+
+    from ilt.base.qwen2_audio import Qwen2AudioRecipe, build_model, build_processor
+
+    recipe = Qwen2AudioRecipe()
+    processor = build_processor(recipe)
+    made = build_model(recipe, processor)
+    if changes:
+        config, (heads, key_heads) = made.config, changes["heads"]
+        config.text_config.update({
+            "vocab_size": changes["vocabulary"], "hidden_size": changes["width"],
+            "intermediate_size": changes["wide"], "num_hidden_layers": changes["layers"],
+            "num_attention_heads": heads, "num_key_value_heads": key_heads, "max_position_embeddings": 2048,
+            "layer_types": ["full_attention"] * changes["layers"],
+        })  # fmt: skip
+        config.audio_config.update({
+            "d_model": changes["width"] // 2, "encoder_layers": changes["layers"], "num_mel_bins": 128,
+            "encoder_ffn_dim": 2 * changes["width"], "max_source_positions": 1500,
+        })  # fmt: skip
+        settings: GenerationConfig = made.generation_config
+        made = Qwen2AudioForConditionalGeneration(config)
+        made.generation_config = settings
+        processor.feature_extractor = WhisperFeatureExtractor(feature_size=128)
+    made.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def measure(model: str, task: str) -> dict[str, int]:
+    """Estimated and measured bytes of one case, in this process."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
     from ilt.asr.lineage import base_lineage
     from ilt.asr.recogniser import load_recogniser
-    from ilt.doctor.memory import RELEASED, estimate_labelling, estimate_training, shape_of
+    from ilt.doctor.memory import Batch, estimate_labelling, estimate_training
+    from ilt.doctor.shapes import RELEASED, shape_of
     from ilt.params import ModelParams, load_params
 
     torch.set_num_threads(1)
-    attention = "sdpa" if "SDPA" in task else "eager"
-    train = load_params().focus.model_copy(update={"gradient_checkpointing": "checkpointing" in task})
-    base = Path("data/base")
-    config = json.loads((base / "config.json").read_text())
-    seconds = SECONDS
+    labelling, eager = task == "labelling", "SDPA" not in task
+    train = load_params().focus
+    lora = train.lora.model_copy(update={"encoder": "encoder: false" not in task})
+    train = train.model_copy(update={"gradient_checkpointing": "checkpointing" in task, "lora": lora})
     with tempfile.TemporaryDirectory() as name:
-        folder = base
+        folder = Path(name)
         if model in RELEASED:
-            s = RELEASED[model]
-            folder = Path(name)
-            shape = WhisperConfig(
-                vocab_size=s.vocabulary, num_mel_bins=s.mels, d_model=s.width,
-                encoder_layers=s.encoder_layers, decoder_layers=s.decoder_layers,
-                encoder_attention_heads=s.heads, decoder_attention_heads=s.heads,
-                encoder_ffn_dim=s.feed_forward, decoder_ffn_dim=s.feed_forward,
-                bos_token_id=735, eos_token_id=735, pad_token_id=735, decoder_start_token_id=736,
-            )  # fmt: skip
-            made = WhisperForConditionalGeneration(shape)
-            made.generation_config.update(**json.loads((base / "generation_config.json").read_text()))
-            made.save_pretrained(folder)
-            WhisperTokenizer.from_pretrained(base).save_pretrained(folder)
-            WhisperFeatureExtractor(feature_size=s.mels).save_pretrained(folder)
-            config = json.loads((folder / "config.json").read_text())
-            del made
+            random_whisper(folder, RELEASED[model])
+        elif model in QWEN2_AUDIO:
+            random_qwen2_audio(folder, QWEN2_AUDIO[model])
         else:
-            seconds = 5.0
+            folder = Path(model)
+        shape = shape_of(json.loads((folder / "config.json").read_text()))
+        assert shape is not None
         before = _resident("VmRSS")
         params = ModelParams(
-            id=str(folder), files=str(folder), device="cpu", attention=attention, max_chars_per_second=None
-        )
-        recogniser = load_recogniser(base_lineage(str(folder), None), params)
+            id=str(folder), files=str(folder), device="cpu", attention="eager" if eager else "sdpa",
+            max_chars_per_second=None, audio_context="full" if labelling else "batch",
+        )  # fmt: skip
+        recogniser: Any = load_recogniser(base_lineage(str(folder), None), params)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is measured from here
-    rate = recogniser.extractor.sampling_rate / recogniser.extractor.hop_length
-    frames = round(seconds * rate)
-    bins = recogniser.extractor.feature_size
-    features = [torch.randn(bins, frames) for _ in range(BATCH)]
-    positions, found = frames // 2 + 2, shape_of(config)
-    assert found is not None
-    if task == "labelling":
-        with torch.inference_mode():
-            states = recogniser.model.model.encoder(
-                torch.nn.functional.pad(torch.stack(features), (0, 2 * found.encoder_positions - frames))
-            ).last_hidden_state
-            prefixes = recogniser.vocabulary.prefixes(["en"] * BATCH)
-            limits = torch.full((BATCH,), torch.inf)
-            greedy(Task(recogniser.model, recogniser.vocabulary, states, prefixes, limits, TOKENS))
-        estimate = estimate_labelling(found, BATCH, found.encoder_positions, TOKENS, 4, attention == "eager")
+    seconds = SECONDS if shape.positions == 1500 else shape.positions / 30
+    frames = round(seconds * recogniser.extractor.sampling_rate / recogniser.extractor.hop_length)
+    features = [torch.randn(shape.mels, frames) for _ in range(BATCH)]
+    positions, prompt = (shape.positions if labelling else frames // 2 + 2), 0
+    if shape.prompted:
+        prompt = len(recogniser.vocabulary.prefixes(["en"], [frames // 4])[0])
+    if labelling:
+        type(recogniser).max_tokens = TOKENS  # random weights hardly ever say the end token
+        recogniser.transcribe(features, ["en"] * BATCH)
+        estimate = estimate_labelling(shape, Batch(BATCH, positions, TOKENS, prompt), 4, eager)
     else:
-        lora = LoraConfig(r=train.lora.r, target_modules=train.lora.target_modules)
-        peft = get_peft_model(recogniser.model, lora).train()
+        names = {name for name, part in recogniser.model.named_modules() if isinstance(part, torch.nn.Linear)}
+        if not lora.encoder:
+            names = {name for name in names if not name.startswith(recogniser.encoder_prefix)}
+        targets = [name for name in names if name.rpartition(".")[2] in lora.target_modules]
+        peft = get_peft_model(recogniser.model, LoraConfig(r=lora.r, target_modules=targets)).train()
         if train.gradient_checkpointing:
             recogniser.model.gradient_checkpointing_enable({"use_reentrant": False})
         optimiser = torch.optim.AdamW([p for p in peft.parameters() if p.requires_grad])
@@ -107,19 +156,34 @@ def measure(model: str, task: str) -> dict[str, int]:
             optimiser.zero_grad()
             recogniser.loss(features, ["en"] * BATCH, [text] * BATCH).backward()
             optimiser.step()
-        tokens = recogniser.label_tokens(["en"], [text]) + 4
-        estimate = estimate_training(found, train, BATCH, positions, tokens, 4, attention == "eager")
+        tokens = recogniser.label_tokens(["en"], [text]) + (0 if shape.prompted else 4)
+        estimate = estimate_training(shape, train, Batch(BATCH, positions, tokens, prompt), 4, eager)
     return {"estimated": estimate.total, "measured": _resident("VmHWM") - before}
 
 
 def table_of(rows: list[dict[str, Any]]) -> str:
-    """The Markdown table: estimated, measured and their ratio."""
-    lines = ["| model | task | estimated | measured | estimated / measured |", "|---|---|---|---|---|"]
+    """The Markdown table: estimated, measured and their ratio; measured with memory given back at once."""
+    lines = [
+        "| model | task | estimated | measured | estimated / measured | measured, freed memory given back |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
-        mega = [f"{row[key] / 2**20:.0f} MiB" for key in ("estimated", "measured")]
+        mega = [f"{row[key] / 2**20:.0f} MiB" for key in ("estimated", "measured", "given_back")]
         share = row["estimated"] / row["measured"]
-        lines.append(f"| {row['model']} | {row['task']} | {mega[0]} | {mega[1]} | {share:.2f} |")
+        lines.append(f"| {row['model']} | {row['task']} | {mega[0]} | {mega[1]} | {share:.2f} | {mega[2]} |")
     return "\n".join(lines) + "\n"
+
+
+def run(model: str, task: str) -> dict[str, Any]:
+    """Measure one case in processes of its own."""
+    row: dict[str, Any] = {"model": model, "task": task}
+    command = [sys.executable, __file__, "--one", model, task]
+    for field, settings in (("measured", {}), ("given_back", {"MALLOC_MMAP_THRESHOLD_": "262144"})):
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | settings)
+        values = json.loads(done.stdout.splitlines()[-1])
+        row |= {"estimated": values["estimated"], field: values["measured"]}
+    print(row, file=sys.stderr)
+    return row
 
 
 def main() -> None:
@@ -127,18 +191,13 @@ def main() -> None:
         print(json.dumps(measure(sys.argv[2], sys.argv[3])))
         return
     known = json.loads(RESULT.read_text()) if RESULT.is_file() else []
-    rows = [row for row in known if sys.argv[1:] and row["model"] not in sys.argv[1:]]
+    rows = {(row["model"], row["task"]): row for row in known}
     for model, task in CASES:
-        if sys.argv[1:] and model not in sys.argv[1:]:
-            continue
-        done = subprocess.run(
-            [sys.executable, __file__, "--one", model, task], check=True, capture_output=True, text=True
-        )
-        values = json.loads(done.stdout.splitlines()[-1])
-        rows.append({"model": model, "task": task, **values})
-        print(rows[-1], file=sys.stderr)
-    RESULT.write_text(json.dumps(rows, indent=2) + "\n")
-    table = table_of(rows)
+        if not sys.argv[1:] or model in sys.argv[1:]:
+            rows[model, task] = run(model, task)
+    found = [rows[case] for case in CASES if case in rows]
+    RESULT.write_text(json.dumps(found, indent=2) + "\n")
+    table = table_of(found)
     page = PAGE.read_text(encoding="utf-8")
     before, rest = page.split(BEGIN)
     PAGE.write_text(before + BEGIN + table + END + rest.split(END)[1], encoding="utf-8")

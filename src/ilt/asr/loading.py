@@ -13,7 +13,7 @@ from ilt.asr.device import pick_attention, pick_device, pick_dtype
 from ilt.asr.lineage import Lineage, merge_adapters
 from ilt.params import ModelParams
 
-__all__ = ["load_weights", "revision_of"]
+__all__ = ["load_weights", "revision_of", "stored_dtype"]
 
 M = TypeVar("M", bound=PreTrainedModel)
 
@@ -21,6 +21,15 @@ M = TypeVar("M", bound=PreTrainedModel)
 def revision_of(lineage: Lineage) -> dict[str, Any]:
     """What `from_pretrained` is told of a hub model's revision; nothing for a folder."""
     return {"revision": lineage.revision} if lineage.revision else {}
+
+
+def stored_dtype(config: Any) -> torch.dtype | None:
+    """What a config.json says the weights are stored in; None where it says nothing.
+
+    The released Qwen2-Audio say it in the config of their language model alone.
+    """
+    dtype: torch.dtype | None = config.dtype or config.get_text_config().dtype
+    return dtype
 
 
 def load_weights(kind: type[M], lineage: Lineage, params: ModelParams) -> M:
@@ -33,7 +42,7 @@ def load_weights(kind: type[M], lineage: Lineage, params: ModelParams) -> M:
     device = pick_device(params.device)
     dtype = pick_dtype(params.dtype, device)
     load = revision_of(lineage)
-    stored = AutoConfig.from_pretrained(lineage.id, **load).dtype
+    stored = stored_dtype(AutoConfig.from_pretrained(lineage.id, **load))
     model = kind.from_pretrained(
         lineage.id, use_safetensors=True, dtype=dtype if stored == dtype else torch.float32, **load
     )

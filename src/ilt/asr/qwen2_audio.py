@@ -29,13 +29,19 @@ from ilt.asr.prompts import Qwen2AudioVocabulary
 from ilt.asr.recogniser import Hypothesis, too_long
 from ilt.params import ModelParams
 
-__all__ = ["Qwen2AudioRecogniser"]
+__all__ = ["Qwen2AudioRecogniser", "text_tokens"]
 
 TEXT_TOKENS = 448
 """Tokens that a text may have at most, as for Whisper: a segment of 30 s needs fewer."""
 
 LEAST_FRAMES = 8
 """Mel frames that an utterance has at least, so that its audio is two tokens long."""
+
+
+def text_tokens(config: Any) -> int:
+    """Tokens that a text may have at most: half of what the audio leaves of the context, for the prompt."""
+    room = config.text_config.max_position_embeddings - config.audio_config.max_source_positions // 2
+    return min(TEXT_TOKENS, int(room) // 2)
 
 
 class Qwen2AudioRecogniser:
@@ -59,9 +65,7 @@ class Qwen2AudioRecogniser:
             processor, model.config, ends, params.prompts, params.languages, self.device
         )
         self._max_frames = 2 * int(model.config.audio_config.max_source_positions)
-        # Half of what the audio leaves of the context: the prompt needs room too.
-        room = int(model.config.text_config.max_position_embeddings) - self._max_frames // 4
-        self._max_tokens = min(TEXT_TOKENS, room // 2)
+        self._max_tokens = text_tokens(model.config)
 
     @property
     def max_frames(self) -> int:

@@ -14,7 +14,8 @@ from ilt.asr.languages import require_model
 from ilt.asr.lineage import base_lineage
 from ilt.asr.recogniser import context_seconds
 from ilt.doctor.checks import Finding, extras, languages, programs
-from ilt.doctor.memory import RELEASED, Shape, estimate_labelling, estimate_training, shape_of
+from ilt.doctor.memory import Batch, estimate_labelling, estimate_loading, estimate_training
+from ilt.doctor.shapes import RELEASED, Shape, shape_of
 from ilt.errors import IltError
 from ilt.params import TRAINING_STAGES, Params, TrainParams
 
@@ -24,10 +25,12 @@ GIB = 2**30
 CHARACTERS_PER_TOKEN = 3.0
 """Of Whisper's vocabulary, roughly: openai-whisper's own texts have about 4 in English, fewer elsewhere."""
 
-SAVING = (
-    "lower decode_batch and batch_size (and raise gradient_accumulation), or set gradient_checkpointing: "
-    "true and dtype: bfloat16"
-)
+LEANER = "set gradient_checkpointing: true and dtype: bfloat16"
+
+SAVING = f"lower decode_batch and batch_size (and raise gradient_accumulation), or {LEANER}"
+
+TEMPLATE_TOKENS = 28
+"""Of the released chat template of Qwen2-Audio with one utterance, without the instruction."""
 
 CHARACTERS_PER_SECOND = 15.0
 """Of read speech, for the length of labels."""
@@ -45,11 +48,24 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Need:
+    """What there is too little of: bytes that one utterance at a time needs, and bytes that are there."""
+
+    of: str
+    needed: int
+    there: int
+
+    def __str__(self) -> str:
+        return f"{self.needed / GIB:.1f} GiB of {self.of} are needed and {self.there / GIB:.1f} free"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """One model on this machine, in bytes.
 
-    fits: yes; in smaller batches; or no: not even one utterance in memory, the float32 weights not in main
-    memory while loading, or no room on disk.
+    loading: what main memory has to hold while the weights are loaded.
+    fits: yes; in smaller batches; or no: not even one utterance in memory, main memory too small for loading,
+    or no room on disk.
     """
 
     model: str
@@ -57,7 +73,9 @@ class Verdict:
     labelling: int
     training: int
     disk: int
+    loading: int
     fits: Literal["yes", "smaller batches", "no"]
+    lacks: tuple[Need, ...] = ()
 
 
 def look_at_machine(params: Params) -> Machine:
@@ -90,12 +108,15 @@ def _judge(
 
     device = torch.device(machine.device)
     eager = pick_attention(params.model.attention, device) == "eager"
-    size = pick_dtype(params.model.dtype, device).itemsize
-    context = shape.encoder_positions
+    dtype = pick_dtype(params.model.dtype, device)
+    size = dtype.itemsize
     seconds = min(seconds, heard)
-    positions = context if params.model.audio_context == "full" else round(context * seconds / heard)
+    spoken = round(shape.positions * seconds / heard)
+    positions = shape.positions if params.model.audio_context == "full" else spoken
     written = seconds * CHARACTERS_PER_SECOND / CHARACTERS_PER_TOKEN
-    tokens = min(shape.decoder_positions, round(4 + written))
+    tokens = min(shape.tokens, round(4 + written))
+    # Two positions of the encoder are one token of the prompt.
+    prompt = _instruction_tokens(params) + spoken // 2 if shape.prompted else 0
 
     def count(batch: int, limit: float | None) -> int:
         return batch if limit is None else max(1, int(limit / seconds))
@@ -112,26 +133,40 @@ def _judge(
 
     def needed(most: int) -> tuple[int, int]:
         """Bytes of labelling and training with at most so many utterances at once."""
+
+        def of(utterances: int) -> Batch:
+            return Batch(min(most, utterances), positions, tokens, prompt)
+
         train = (
-            estimate_training(
-                shape, stage, min(most, count(stage.batch_size, stage.batch_seconds)), positions, tokens,
-                size, eager,
-            ).total
+            estimate_training(shape, stage, of(count(stage.batch_size, stage.batch_seconds)), size, eager)
             for stage in stages
-        )  # fmt: skip
-        return estimate_labelling(shape, min(most, batch), positions, tokens, size, eager).total, max(train)
+        )
+        label = estimate_labelling(shape, of(batch), size, eager)
+        return label.total, max(one.total for one in train)
 
     labelling, training = needed(sys.maxsize)
     # Half precision files, unless they are here; adapters, each with the best one and its optimiser's state.
-    adapters = sum(16 * shape.adapter_parameters(s.lora.r, s.lora.target_modules) for s in stages)
+    adapters = sum(16 * shape.adapter_parameters(stage.lora) for stage in stages)
     disk = (0 if there else 2 * shape.parameters) + adapters
-    loading = 4 * shape.parameters
-    fits: Literal["yes", "smaller batches", "no"] = "yes"
-    if max(needed(1)) > machine.memory or loading > machine.main or disk > machine.disk:
-        fits = "no"
-    elif max(labelling, training) > machine.memory:
-        fits = "smaller batches"
-    return Verdict(name, shape.parameters, labelling, training, disk, fits)
+    loading = estimate_loading(shape, str(dtype).removeprefix("torch."), size)
+    least = max(needed(1))
+    if machine.device == "cpu":
+        least = max(least, loading)
+    needs = [Need("memory", least, machine.memory), Need("disk", disk, machine.disk)]
+    if machine.device != "cpu":
+        needs.insert(1, Need("main memory", loading, machine.main))
+    lacks = tuple(need for need in needs if need.needed > need.there)
+    enough = max(labelling, training) <= machine.memory
+    fits: Literal["yes", "smaller batches", "no"] = "no" if lacks else "yes" if enough else "smaller batches"
+    return Verdict(name, shape.parameters, labelling, training, disk, loading, fits, lacks)
+
+
+def _instruction_tokens(params: Params) -> int:
+    """Tokens around the audio of the longest prompt, in a chat template."""
+    from ilt.asr.prompts import CHAT_PROMPT
+
+    longest = max(map(len, [CHAT_PROMPT, *params.model.prompts.values()]))
+    return TEMPLATE_TOKENS + round(longest / CHARACTERS_PER_TOKEN)
 
 
 def _model(params: Params) -> tuple[Finding, Shape | None, bool]:
@@ -176,7 +211,9 @@ def examine(params: Params, seconds: float) -> dict[str, Any]:
         own = _judge(name, shape, params, machine, seconds, there, heard)
         verdicts.append(own)
         if own.fits == "no":
-            what = f"{name} does not fit, not even one utterance at a time: take a smaller one, or {SAVING}"
+            lacks = "; ".join(map(str, own.lacks))
+            what = f"{name} does not fit, not even one utterance at a time: {lacks}; "
+            what += f"take a smaller one, or {LEANER}"
             findings.append(Finding("memory", "broken", what))
         elif own.fits == "smaller batches":
             then = (

@@ -34,8 +34,9 @@ def print_report(found: dict[str, Any], seconds: float) -> None:
     for name in ("parameters", "labelling", "training", "disk", "fits"):
         table.add_column(name, justify="right")
     for one in found["verdicts"]:
+        lacks = ", ".join(need.of for need in one.lacks)
         table.add_row(
             one.model, f"{one.parameters / 1e6:.1f} M", _size(one.labelling), _size(one.training),
-            _size(one.disk), one.fits,
+            _size(one.disk), f"{one.fits}: {lacks}" if lacks else one.fits,
         )  # fmt: skip
     console.print(table)
