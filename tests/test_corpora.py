@@ -252,6 +252,31 @@ def test_every_fault_of_a_table_is_named(tmp_path):
     assert found.table()["text"].to_list() == ["two, six", "two\nlines"]
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_a_quote_that_is_not_closed_takes_no_other_row_along(tmp_path, name):
+    """Rows below it come through; of a TSV, where a line is a row, the row itself does as well."""
+    for number in range(6):
+        _clip(tmp_path / f"{number}.wav", number)
+    mark = "," if name == "t.csv" else "\t"
+    texts = ["text", '"two', "six", '"nine"', 'one"', '"a ""four"" b"', '"five']
+    lines = [f"{text}{mark}{n - 1}.wav" for n, text in enumerate(texts)]
+    path = _lines(tmp_path / name, f"text{mark}audio", *lines[1:])
+    found = _read({"format": "table", "path": str(path), "split": "gold", "language": "en"})
+    rows = dict(found.rows.select("id", "text").iter_rows())
+    if name == "t.tsv":
+        assert found.problems == []
+        assert [rows[str(n)] for n in range(6)] == ['"two', "six", "nine", 'one"', 'a "four" b', '"five']
+        return
+    _assert_problems(found, [
+        ("t.csv:2", "", "expected after"), ("t.csv:7", "", "unexpected end of data; expected each \""),
+    ])  # fmt: skip
+    assert rows == {"1": "six", "2": "nine", "3": 'one"', "4": 'a "four" b'}
+    path = _lines(path, "audio,text", '0.wav,"two', "1.wav,six", '2.wav,nine"', "3.wav,one")
+    found = _read({"format": "table", "path": str(path), "split": "gold", "language": "en"})
+    _assert_problems(found, [("t.csv:2", "", "a quoted field goes on to line 4 with ',' in it")])
+    assert found.rows["id"].to_list() == ["1", "2", "3"]
+
+
 def test_every_fault_of_an_mlc_slm_text_is_named(tmp_path):
     folder = tmp_path / "data" / "English" / "Indian"
     _clip(folder / "0517_001_phone.wav")
@@ -319,11 +344,15 @@ def test_every_fault_of_a_parquet_shard_is_named(tmp_path):
         ({"format": "table", "path": "t.csv", "columns": {"audio": "a", "text": "c"}}, "'c' for text"),
         ({"format": "huggingface", "path": "x.parquet", "columns": {"audio": "y"}}, "no column 'y'"),
         ({"format": "huggingface", "path": "t.csv"}, "t.csv cannot be read"),
+        ({"format": "table", "path": "empty.csv"}, "empty.csv is empty; expected a header such as 'audio,t"),
+        ({"format": "table", "path": "quote.csv"}, "quote.csv:1: the header cannot be read: unexpected end"),
     ],
 )  # fmt: skip
 def test_a_source_that_cannot_be_read_names_its_parameter(tmp_path, monkeypatch, source, message):
     monkeypatch.chdir(tmp_path)
     _lines(tmp_path / "t.csv", "a,b", "1,2")
+    _lines(tmp_path / "empty.csv", "")
+    _lines(tmp_path / "quote.csv", 'audio,"text')
     pq.write_table(pa.table({"x": [1]}), tmp_path / "x.parquet")
     if source["path"] == "." and source["format"] == "huggingface":
         (tmp_path / "x.parquet").unlink()
