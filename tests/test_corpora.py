@@ -404,3 +404,7 @@ def test_a_prefix_keeps_ids_and_speakers_of_two_sources_apart(tmp_path):
     (same,) = _read(sources[0], {**sources[1], "prefix": ""}).problems
     assert "duplicate id, already used at" in same.what
     assert str(tmp_path / "one/t.csv:2") in same.what
+    (twice,) = _read(sources[0], sources[0]).problems
+    place = f"{tmp_path}/one/t.csv:2"
+    assert twice.where == place
+    assert f"duplicate id, already used at {place}, which is this line: the source is listed" in twice.what

@@ -175,14 +175,22 @@ class _Import:
     hours: float = 0.0
     told: float = field(default_factory=time.monotonic)
 
+    def duplicate(self, row: Row) -> str | None:
+        """Why this id cannot be taken: it was used before."""
+        first = self.seen.get(row.id)
+        if first is None:
+            self.seen[row.id] = row.where
+            return None
+        same = ", which is this line: the source is listed twice" if first == row.where else ""
+        return f"duplicate id, already used at {first}{same}; ids must differ"
+
     def good(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows with nothing wrong in what they state; the others become problems."""
         for row in rows:
             wrong = faults(row, self.limits.languages)
             if row.id and not row.broken:
-                first = self.seen.setdefault(row.id, row.where)
-                if first != row.where:
-                    wrong.append(f"duplicate id, already used at {first}; ids must differ")
+                if what := self.duplicate(row):
+                    wrong.append(what)
             elif not wrong:
                 wrong.append("the id is missing")
             self.problems += [Problem(row.where, row.id, what) for what in wrong]
@@ -249,6 +257,8 @@ def import_rows(
     with ThreadPoolExecutor(workers) as pool:
         for row in work.good(rows):
             for part in cut(row) if cut else (row,):
+                if not isinstance(part, Problem) and part is not row and (what := work.duplicate(part)):
+                    part = Problem(part.where, part.id, what)
                 if isinstance(part, Problem):
                     work.problems.append(part)
                     continue
