@@ -330,6 +330,28 @@ def test_every_fault_of_a_parquet_shard_is_named(tmp_path):
     assert found.rows["id"].to_list() == ["a"]
 
 
+def test_overlapping_parts_of_audio_in_shards_are_a_leak_across_splits(tmp_path):
+    talk = _clip(tmp_path / "talk.wav", seconds=3.0).read_bytes()
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    parts = [
+        ("a", 0.0, 1.0, "gold"),
+        ("b", 1.0, 1.0, "test"),
+        ("c", 0.5, 1.0, "dev"),
+        ("d", None, None, "dev"),
+    ]
+    table = pa.table({
+        "audio": pa.array([{"bytes": talk, "path": None}] * 4, kind), "text": ["two"] * 4,
+        **{name: [part[n] for part in parts] for n, name in enumerate(("id", "offset", "duration", "split"))},
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "talks.parquet")
+    found = _read({"format": "huggingface", "path": str(tmp_path), "language": "en"})
+    _assert_problems(found, [
+        ("talks.parquet:3", "c", "overlaps 'a' in the same file, which is in gold: a leak"),
+        ("talks.parquet:4", "d", "overlaps 'a' in the same file, which is in gold: a leak"),
+    ])  # fmt: skip
+    assert found.rows["id"].to_list() == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
