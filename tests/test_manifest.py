@@ -177,6 +177,30 @@ def test_an_impossible_file_name_is_a_problem_of_its_line(audio):
     assert len(found.problems) == len(found.rows) == 1
 
 
+def test_names_are_stripped_and_hold_no_control_characters(audio):
+    lines = [
+        _line("good0.wav", " gold ", lang=" en\t", id=" a ", speaker=" ann\n"),
+        _line("good1.wav", id="  ", speaker=" "),
+        _line("good2.wav", id=0),
+        _line("good3.wav", id="a\tb", speaker="x\u2028y"),
+        _line("good3.wav", id="a"),
+        _line("good3.wav", id="half \ud800"),
+    ]
+    path = audio / "spaces.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = _read(path)
+    assert found.rows.select("id", "speaker", "language", "split").rows() == [
+        ("a", "ann", "en", "gold"), ("good1", None, "en", "gold"), ("0", None, "en", "gold"),
+    ]  # fmt: skip
+    assert [(problem.id, problem.what.split(",")[0]) for problem in found.problems] == [
+        ("a\\tb", r"the id 'a\tb' holds a control character"),
+        ("a\\tb", r"the speaker 'x\u2028y' holds a control character"),
+        ("a", "duplicate id"),
+        ("half \\ud800", "a value holds half of a surrogate pair"),
+    ]
+    assert len(found.quarantine) == 4
+
+
 def test_rows_without_audio_are_not_duplicates_of_one_another(audio):
     line = {"audio_filepath": None, "lang": "en", "split": "gold", "text": "two"}
     found = _read(_write(audio / "null.jsonl", [line, line]))

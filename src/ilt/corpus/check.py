@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
 from ilt.corpus.formats.row import Row
 from ilt.corpus.table import SPLITS
 from ilt.evaluation.normalise import normalise
 
-__all__ = ["LABELLED", "faults"]
+__all__ = ["LABELLED", "faults", "printable"]
 
 LABELLED = ("gold", "dev", "test", "retention")
 """Splits whose rows need a text."""
+
+
+UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
+"""Control characters, separators of lines, and halves of surrogate pairs."""
+
+
+def printable(name: str) -> str:
+    """A name as it can stand in a message and in a table: what cannot be printed is escaped."""
+    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
 
 
 def _encodable(text: str) -> bool:
@@ -44,7 +55,13 @@ def faults(row: Row, languages: frozenset[str] | None) -> list[str]:
     strings = (row.id, row.name, row.language, row.speaker, row.split, row.text)
     if any(value is not None and not _encodable(value) for value in strings):
         wrong.append("a value holds half of a surrogate pair, which is no text; write UTF-8")
-    elif row.split in LABELLED and not (row.text or "").strip():
+        return wrong
+    wrong += [
+        f"the {name} {value!r} holds a control character, as a tab or a line feed; take it out"
+        for name, value in (("id", row.id), ("speaker", row.speaker))
+        if value and UNPRINTABLE.search(value)
+    ]
+    if row.split in LABELLED and not (row.text or "").strip():
         if not any(what.startswith("text ") for what in wrong):
             wrong.append(f"text is missing; every {row.split} row needs one (only the pool does without)")
     elif row.text and row.split in LABELLED and not normalise(row.text, str(row.language)):

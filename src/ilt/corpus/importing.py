@@ -23,7 +23,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from ilt.corpus.audio import RATE, TooLong, audio_hash, encode_flac, read_audio
-from ilt.corpus.check import faults
+from ilt.corpus.check import faults, printable
 from ilt.corpus.formats.row import Row
 from ilt.corpus.overlap import Segments
 from ilt.corpus.table import ORIGIN_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
@@ -197,7 +197,7 @@ class _Import:
                     wrong.append(what)
             elif not wrong:
                 wrong.append("the id is missing")
-            self.problems += [Problem(row.where, row.id, what) for what in wrong]
+            self.problems += [Problem(row.where, printable(row.id), what) for what in wrong]
             if not wrong:
                 yield row
 
