@@ -284,14 +284,24 @@ def test_every_fault_of_an_mlc_slm_text_is_named(tmp_path):
         folder / "0517_001_phone.txt",
         "0.1\t0.5\tO1\thi Will", "0.5\t0.4\tO1\tback", "0.5 1.0 O2 no tabs here", "a\tb\tc", "0.5\t0.9\tO1",
     )  # fmt: skip
+    _clip(tmp_path / "data" / "Klingon" / "x.wav", 1)
     _lines(tmp_path / "data" / "Klingon" / "x.txt", "0\t1\tO1\tnuqneH")
+    _lines(folder / "alone.txt", "0\t1\tO1\thi", "1\t2\tO1\tWill")
+    _lines(folder / "spaces.txt", "", "0 1 O1 hi")
+    (tmp_path / "README.txt").write_bytes(b"Caf\xe9 recordings\n\nstart\tend\n")
     found = _read({"format": "mlc-slm", "path": str(tmp_path), "split": "gold"})
     _assert_problems(found, [
         ("0517_001_phone.txt:2", "", "expected START, END"),
         ("0517_001_phone.txt:4", "", "expected START, END"),
         ("0517_001_phone.txt:5", "data-English-Indian-0517_001_phone-O1-000050-000090", "text is missing"),
+        ("alone.txt:1", "", "there is no alone.wav beside this transcript"),
+        ("spaces.txt:1", "", "there is no spaces.wav beside this transcript"),
         ("x.txt:1", "data-Klingon-x-O1-000000-000100", "lang is missing"),
     ])  # fmt: skip
+    with pytest.raises(IltError, match=r"no \.txt below .* but README\.txt, which is no transcript"):
+        (tmp_path / "notes").mkdir()
+        (tmp_path / "README.txt").rename(tmp_path / "notes" / "README.txt")
+        _read({"format": "mlc-slm", "path": str(tmp_path / "notes"), "split": "gold"})
     assert found.rows["text"].to_list() == ["hi Will", "no tabs here"]
     assert found.rows["speaker"].to_list()[0] == "data-English-Indian-0517_001_phone-O1"
 
