@@ -100,7 +100,11 @@ def test_the_quarantine_takes_what_is_learned_from_and_leaves_what_is_scored(pro
     kept = UTTERANCE_TABLE.read(project.folder / "data/corpus/utterances.parquet")
     assert kept["id"].to_list() == ["p", "u2", "u3", "u4"]
     left_out = QUARANTINE_TABLE.read(project.folder / "data/corpus/quarantine.parquet")
-    assert [where.rsplit(" ", 1)[1] for where in left_out["where"]] == ["u0", "u1"]
+    assert left_out["utterance"].to_list() == ["u0", "u1"]
+    assert [where.rsplit("/", 1)[-1] for where in left_out["where"]] == [
+        "manifest.jsonl:1",
+        "manifest.jsonl:2",
+    ]
 
 
 def test_many_rows_of_a_shared_speaker_are_summed_up():
@@ -126,7 +130,9 @@ def test_validate_lists_everything_and_writes_nothing(project):
     assert named == [*((str(n + 6), f"x{n}") for n in range(60)), ("1", "u0"), ("2", "u1")]
     assert "the split 'pool' has no utterances" in result.stdout
     assert "3 utterances are good, 62 problems, listed in problems.csv" in result.stdout
-    assert len(pl.read_csv(project.folder / "problems.csv")) == 62
+    listed = pl.read_csv(project.folder / "problems.csv")
+    assert listed.columns == ["id", "where", "utterance", "problem"]
+    assert sorted(listed["utterance"]) == sorted(key for _, key in named)
     assert not (project.folder / "data/corpus").exists()
     good = [line for line in lines[:5] if line["id"] not in ("u0", "u1")]
     pool = {**lines[1], "speaker": None}

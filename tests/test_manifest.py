@@ -292,15 +292,12 @@ def test_the_stage_quarantines_bad_rows_with_their_reasons(import_corpus):
     assert rows["id"].to_list() == ["d", "g", "k", "kg", "p", "t"]
     left_out = QUARANTINE_TABLE.read(folder / "quarantine.parquet")
     for number, (_, key, what) in enumerate(BAD, len(MIXED) - len(BAD) + 1):
-        where = f"stage.jsonl:{number} {key}".strip()
-        assert (
-            len(
-                left_out.filter(
-                    pl.col("where").str.ends_with(where), pl.col("problem").str.contains(what, literal=True)
-                )
-            )
-            == 1
+        of = left_out.filter(
+            pl.col("where").str.ends_with(f"/stage.jsonl:{number}"),
+            pl.col("utterance").eq_missing(key or None),
+            pl.col("problem").str.contains(what, literal=True),
         )
+        assert len(of) == 1
     assert len(left_out) == len(BAD)
     references = POOL_REFERENCE_TABLE.read(folder / "pool_reference.parquet")
     assert references.rows() == [("p", "two six zero")]

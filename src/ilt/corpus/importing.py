@@ -79,7 +79,7 @@ class Imported:
     def quarantine(self) -> pl.DataFrame:
         """What is wrong, a problem a row, as `QUARANTINE_TABLE` has it."""
         rows = [
-            (f"{problem.where}#{number}", f"{problem.where} {problem.id}".strip(), problem.what)
+            (f"{problem.where}#{number}", problem.where, problem.id or None, problem.what)
             for number, problem in enumerate(self.problems)
         ]
         return pl.DataFrame(rows, schema=QUARANTINE_TABLE.schema, orient="row")
