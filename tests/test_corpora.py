@@ -440,3 +440,15 @@ def test_a_prefix_keeps_ids_and_speakers_of_two_sources_apart(tmp_path):
     place = f"{tmp_path}/one/t.csv:2"
     assert twice.where == place
     assert f"duplicate id, already used at {place}, which is this line: the source is listed" in twice.what
+
+
+def test_a_language_that_is_no_text_matters_only_where_the_source_asks_for_it(tmp_path):
+    _clip(tmp_path / "a.wav")
+    path = _lines(tmp_path / "m.jsonl", '{"audio_filepath": "a.wav", "text": "two", "lang": ["en"]}')
+    source = {"format": "nemo", "path": str(path)}
+    assert [what for _, _, what in _wrong(_read(source))] == [
+        "lang must be a string, found ['en']",
+        "split is missing; expected one of gold, pool, dev, test, retention with the row, or split: NAME for "
+        "all rows of a source in corpus.sources",
+    ]
+    assert _read({**source, "language": "en", "split": "gold"}).rows["id"].to_list() == ["a"]

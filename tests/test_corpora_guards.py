@@ -289,6 +289,9 @@ def test_only_the_pool_is_cut_and_silence_is_a_problem(recording, tmp_path):
     (problem,) = cut(still)
     assert isinstance(problem, Problem)
     assert "no speech was found in 20.0 s" in problem.what
+    behind = Row("m:5", "b", tmp_path / "still.wav", "still.wav", "en", None, "pool", None, 40.0, 30.0)
+    (problem,) = cut(behind)
+    assert problem.what == "offset 40.0 s is behind the end (20.00 s) (still.wav)"
     part = Row("m:4", "p", path, "talk.wav", "en", None, "pool", offset=10.0, duration=20.0)
     offsets = [row.offset for row in cut(part)]
     assert min(offsets) >= 10.0 and max(offsets) < 30.0

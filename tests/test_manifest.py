@@ -76,6 +76,8 @@ BAD = [
     (_line("good1.wav", id="g"), "g", "duplicate id"),
     (_line("good1.wav", "train", id="split"), "split", "unknown split 'train'"),
     (_line("good1.wav", lang=None, id="nolang"), "nolang", "lang is missing"),
+    (_line("good1.wav", lang=3, id="langs"), "langs", "lang must be a string, found 3"),
+    (_line("good1.wav", None, id="nosplit"), "nosplit", "split is missing; expected one of gold, pool"),
     (_line("good1.wav", lang="xx", id="lang"), "lang", "does not know the language 'xx'"),
     (_line("good1.wav", text=None, id="notext"), "notext", "text is missing"),
     (_line("good1.wav", text="?!", id="marks"), "marks", "empty after normalisation"),

@@ -39,15 +39,24 @@ def faults(row: Row, languages: frozenset[str] | None) -> list[str]:
     wrong = list(row.faults)
     if row.broken:
         return wrong
+    # Fields of which the format has said already what is wrong with them.
+    told = {what.split(" ", 1)[0] for what in row.faults}
     if not row.language:
-        wrong.append('lang is missing; expected a language code such as "en"')
+        if not told & {"lang", "language"}:
+            wrong.append('lang is missing; expected a language code such as "en"')
     elif languages is not None and row.language not in languages:
         wrong.append(
             f"the model does not know the language {row.language!r}; say what it is to be taken for with the "
             f"parameter languages.{row.language}.as, for example en (or, where it is but another name of one "
             f"that it knows, with language: {{{row.language}: CODE}} in corpus.sources)"
         )
-    if row.split not in SPLITS:
+    if row.split is None:
+        if "split" not in told:
+            wrong.append(
+                f"split is missing; expected one of {', '.join(SPLITS)} with the row, or split: NAME for all "
+                "rows of a source in corpus.sources"
+            )
+    elif row.split not in SPLITS:
         wrong.append(
             f"unknown split {row.split!r}; expected one of {', '.join(SPLITS)}, or split: "
             f"{{{row.split}: ...}} in corpus.sources"
@@ -62,7 +71,7 @@ def faults(row: Row, languages: frozenset[str] | None) -> list[str]:
         if value and UNPRINTABLE.search(value)
     ]
     if row.split in LABELLED and not (row.text or "").strip():
-        if not any(what.startswith("text ") for what in wrong):
+        if "text" not in told:
             wrong.append(f"text is missing; every {row.split} row needs one (only the pool does without)")
     elif row.text and row.split in LABELLED and not normalise(row.text, str(row.language)):
         wrong.append(f"text {row.text!r} is empty after normalisation; give words, not punctuation alone")

@@ -45,8 +45,11 @@ def _faults(values: dict[str, Any]) -> list[str]:
         for name in ("offset", "duration")
         if values.get(name) is not None and not _seconds(values[name])
     ]
-    if values.get("speaker") is not None and not isinstance(values["speaker"], str):
-        wrong.append(f"speaker must be a string, found {values['speaker']!r}")
+    wrong += [
+        f"{name} must be a string, found {values[name]!r}"
+        for name in ("lang", "speaker")
+        if values.get(name) is not None and not isinstance(values[name], str)
+    ]
     return wrong
 
 
