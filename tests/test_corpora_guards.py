@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -295,6 +296,22 @@ def test_only_the_pool_is_cut_and_silence_is_a_problem(recording, tmp_path):
     part = Row("m:4", "p", path, "talk.wav", "en", None, "pool", offset=10.0, duration=20.0)
     offsets = [row.offset for row in cut(part)]
     assert min(offsets) >= 10.0 and max(offsets) < 30.0
+
+
+def test_a_cut_whose_id_another_row_has_is_a_duplicate(tmp_path):
+    rows = [
+        Row(f"m:{n}", key, _noise(tmp_path / f"{n}.wav", n), f"{n}.wav", "en", None, "pool")
+        for n, key in enumerate(("a-1", "a"))
+    ]
+
+    def cut(row):
+        yield from [row] if row.id == "a-1" else (replace(row, id=f"a-{n}", offset=n / 4) for n in (1, 2))
+
+    found = import_rows(rows, Limits(0.1, 6.0), cut)
+    assert found.rows["id"].to_list() == ["a-1", "a-2"]
+    assert [str(problem) for problem in found.problems] == [
+        "m:1: a-1: duplicate id, already used at m:0; ids must differ"
+    ]
 
 
 def test_cutting_without_its_package_is_one_clear_error(monkeypatch):
