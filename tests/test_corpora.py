@@ -252,6 +252,31 @@ def test_every_fault_of_a_table_is_named(tmp_path):
     assert found.table()["text"].to_list() == ["two, six", "two\nlines"]
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_a_quote_that_is_not_closed_takes_no_other_row_along(tmp_path, name):
+    """Rows below it come through; of a TSV, where a line is a row, the row itself does as well."""
+    for number in range(6):
+        _clip(tmp_path / f"{number}.wav", number)
+    mark = "," if name == "t.csv" else "\t"
+    texts = ["text", '"two', "six", '"nine"', 'one"', '"a ""four"" b"', '"five']
+    lines = [f"{text}{mark}{n - 1}.wav" for n, text in enumerate(texts)]
+    path = _lines(tmp_path / name, f"text{mark}audio", *lines[1:])
+    found = _read({"format": "table", "path": str(path), "split": "gold", "language": "en"})
+    rows = dict(found.rows.select("id", "text").iter_rows())
+    if name == "t.tsv":
+        assert found.problems == []
+        assert [rows[str(n)] for n in range(6)] == ['"two', "six", "nine", 'one"', 'a "four" b', '"five']
+        return
+    _assert_problems(found, [
+        ("t.csv:2", "", "expected after"), ("t.csv:7", "", "unexpected end of data; expected each \""),
+    ])  # fmt: skip
+    assert rows == {"1": "six", "2": "nine", "3": 'one"', "4": 'a "four" b'}
+    path = _lines(path, "audio,text", '0.wav,"two', "1.wav,six", '2.wav,nine"', "3.wav,one")
+    found = _read({"format": "table", "path": str(path), "split": "gold", "language": "en"})
+    _assert_problems(found, [("t.csv:2", "", "a quoted field goes on to line 4 with ',' in it")])
+    assert found.rows["id"].to_list() == ["1", "2", "3"]
+
+
 def test_every_fault_of_an_mlc_slm_text_is_named(tmp_path):
     folder = tmp_path / "data" / "English" / "Indian"
     _clip(folder / "0517_001_phone.wav")
@@ -259,14 +284,24 @@ def test_every_fault_of_an_mlc_slm_text_is_named(tmp_path):
         folder / "0517_001_phone.txt",
         "0.1\t0.5\tO1\thi Will", "0.5\t0.4\tO1\tback", "0.5 1.0 O2 no tabs here", "a\tb\tc", "0.5\t0.9\tO1",
     )  # fmt: skip
+    _clip(tmp_path / "data" / "Klingon" / "x.wav", 1)
     _lines(tmp_path / "data" / "Klingon" / "x.txt", "0\t1\tO1\tnuqneH")
+    _lines(folder / "alone.txt", "0\t1\tO1\thi", "1\t2\tO1\tWill")
+    _lines(folder / "spaces.txt", "", "0 1 O1 hi")
+    (tmp_path / "README.txt").write_bytes(b"Caf\xe9 recordings\n\nstart\tend\n")
     found = _read({"format": "mlc-slm", "path": str(tmp_path), "split": "gold"})
     _assert_problems(found, [
         ("0517_001_phone.txt:2", "", "expected START, END"),
         ("0517_001_phone.txt:4", "", "expected START, END"),
         ("0517_001_phone.txt:5", "data-English-Indian-0517_001_phone-O1-000050-000090", "text is missing"),
+        ("alone.txt:1", "", "there is no alone.wav beside this transcript"),
+        ("spaces.txt:1", "", "there is no spaces.wav beside this transcript"),
         ("x.txt:1", "data-Klingon-x-O1-000000-000100", "lang is missing"),
     ])  # fmt: skip
+    with pytest.raises(IltError, match=r"no \.txt below .* but README\.txt, which is no transcript"):
+        (tmp_path / "notes").mkdir()
+        (tmp_path / "README.txt").rename(tmp_path / "notes" / "README.txt")
+        _read({"format": "mlc-slm", "path": str(tmp_path / "notes"), "split": "gold"})
     assert found.rows["text"].to_list() == ["hi Will", "no tabs here"]
     assert found.rows["speaker"].to_list()[0] == "data-English-Indian-0517_001_phone-O1"
 
@@ -305,6 +340,28 @@ def test_every_fault_of_a_parquet_shard_is_named(tmp_path):
     assert found.rows["id"].to_list() == ["a"]
 
 
+def test_overlapping_parts_of_audio_in_shards_are_a_leak_across_splits(tmp_path):
+    talk = _clip(tmp_path / "talk.wav", seconds=3.0).read_bytes()
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    parts = [
+        ("a", 0.0, 1.0, "gold"),
+        ("b", 1.0, 1.0, "test"),
+        ("c", 0.5, 1.0, "dev"),
+        ("d", None, None, "dev"),
+    ]
+    table = pa.table({
+        "audio": pa.array([{"bytes": talk, "path": None}] * 4, kind), "text": ["two"] * 4,
+        **{name: [part[n] for part in parts] for n, name in enumerate(("id", "offset", "duration", "split"))},
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "talks.parquet")
+    found = _read({"format": "huggingface", "path": str(tmp_path), "language": "en"})
+    _assert_problems(found, [
+        ("talks.parquet:3", "c", "overlaps 'a' in the same file, which is in gold: a leak"),
+        ("talks.parquet:4", "d", "overlaps 'a' in the same file, which is in gold: a leak"),
+    ])  # fmt: skip
+    assert found.rows["id"].to_list() == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -319,11 +376,15 @@ def test_every_fault_of_a_parquet_shard_is_named(tmp_path):
         ({"format": "table", "path": "t.csv", "columns": {"audio": "a", "text": "c"}}, "'c' for text"),
         ({"format": "huggingface", "path": "x.parquet", "columns": {"audio": "y"}}, "no column 'y'"),
         ({"format": "huggingface", "path": "t.csv"}, "t.csv cannot be read"),
+        ({"format": "table", "path": "empty.csv"}, "empty.csv is empty; expected a header such as 'audio,t"),
+        ({"format": "table", "path": "quote.csv"}, "quote.csv:1: the header cannot be read: unexpected end"),
     ],
 )  # fmt: skip
 def test_a_source_that_cannot_be_read_names_its_parameter(tmp_path, monkeypatch, source, message):
     monkeypatch.chdir(tmp_path)
     _lines(tmp_path / "t.csv", "a,b", "1,2")
+    _lines(tmp_path / "empty.csv", "")
+    _lines(tmp_path / "quote.csv", 'audio,"text')
     pq.write_table(pa.table({"x": [1]}), tmp_path / "x.parquet")
     if source["path"] == "." and source["format"] == "huggingface":
         (tmp_path / "x.parquet").unlink()
@@ -375,3 +436,19 @@ def test_a_prefix_keeps_ids_and_speakers_of_two_sources_apart(tmp_path):
     (same,) = _read(sources[0], {**sources[1], "prefix": ""}).problems
     assert "duplicate id, already used at" in same.what
     assert str(tmp_path / "one/t.csv:2") in same.what
+    (twice,) = _read(sources[0], sources[0]).problems
+    place = f"{tmp_path}/one/t.csv:2"
+    assert twice.where == place
+    assert f"duplicate id, already used at {place}, which is this line: the source is listed" in twice.what
+
+
+def test_a_language_that_is_no_text_matters_only_where_the_source_asks_for_it(tmp_path):
+    _clip(tmp_path / "a.wav")
+    path = _lines(tmp_path / "m.jsonl", '{"audio_filepath": "a.wav", "text": "two", "lang": ["en"]}')
+    source = {"format": "nemo", "path": str(path)}
+    assert [what for _, _, what in _wrong(_read(source))] == [
+        "lang must be a string, found ['en']",
+        "split is missing; expected one of gold, pool, dev, test, retention with the row, or split: NAME for "
+        "all rows of a source in corpus.sources",
+    ]
+    assert _read({**source, "language": "en", "split": "gold"}).rows["id"].to_list() == ["a"]

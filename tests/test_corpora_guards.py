@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -100,7 +101,11 @@ def test_the_quarantine_takes_what_is_learned_from_and_leaves_what_is_scored(pro
     kept = UTTERANCE_TABLE.read(project.folder / "data/corpus/utterances.parquet")
     assert kept["id"].to_list() == ["p", "u2", "u3", "u4"]
     left_out = QUARANTINE_TABLE.read(project.folder / "data/corpus/quarantine.parquet")
-    assert [where.rsplit(" ", 1)[1] for where in left_out["where"]] == ["u0", "u1"]
+    assert left_out["utterance"].to_list() == ["u0", "u1"]
+    assert [where.rsplit("/", 1)[-1] for where in left_out["where"]] == [
+        "manifest.jsonl:1",
+        "manifest.jsonl:2",
+    ]
 
 
 def test_many_rows_of_a_shared_speaker_are_summed_up():
@@ -126,7 +131,9 @@ def test_validate_lists_everything_and_writes_nothing(project):
     assert named == [*((str(n + 6), f"x{n}") for n in range(60)), ("1", "u0"), ("2", "u1")]
     assert "the split 'pool' has no utterances" in result.stdout
     assert "3 utterances are good, 62 problems, listed in problems.csv" in result.stdout
-    assert len(pl.read_csv(project.folder / "problems.csv")) == 62
+    listed = pl.read_csv(project.folder / "problems.csv")
+    assert listed.columns == ["id", "where", "utterance", "problem"]
+    assert sorted(listed["utterance"]) == sorted(key for _, key in named)
     assert not (project.folder / "data/corpus").exists()
     good = [line for line in lines[:5] if line["id"] not in ("u0", "u1")]
     pool = {**lines[1], "speaker": None}
@@ -283,9 +290,28 @@ def test_only_the_pool_is_cut_and_silence_is_a_problem(recording, tmp_path):
     (problem,) = cut(still)
     assert isinstance(problem, Problem)
     assert "no speech was found in 20.0 s" in problem.what
+    behind = Row("m:5", "b", tmp_path / "still.wav", "still.wav", "en", None, "pool", None, 40.0, 30.0)
+    (problem,) = cut(behind)
+    assert problem.what == "offset 40.0 s is behind the end (20.00 s) (still.wav)"
     part = Row("m:4", "p", path, "talk.wav", "en", None, "pool", offset=10.0, duration=20.0)
     offsets = [row.offset for row in cut(part)]
     assert min(offsets) >= 10.0 and max(offsets) < 30.0
+
+
+def test_a_cut_whose_id_another_row_has_is_a_duplicate(tmp_path):
+    rows = [
+        Row(f"m:{n}", key, _noise(tmp_path / f"{n}.wav", n), f"{n}.wav", "en", None, "pool")
+        for n, key in enumerate(("a-1", "a"))
+    ]
+
+    def cut(row):
+        yield from [row] if row.id == "a-1" else (replace(row, id=f"a-{n}", offset=n / 4) for n in (1, 2))
+
+    found = import_rows(rows, Limits(0.1, 6.0), cut)
+    assert found.rows["id"].to_list() == ["a-1", "a-2"]
+    assert [str(problem) for problem in found.problems] == [
+        "m:1: a-1: duplicate id, already used at m:0; ids must differ"
+    ]
 
 
 def test_cutting_without_its_package_is_one_clear_error(monkeypatch):

@@ -76,6 +76,8 @@ BAD = [
     (_line("good1.wav", id="g"), "g", "duplicate id"),
     (_line("good1.wav", "train", id="split"), "split", "unknown split 'train'"),
     (_line("good1.wav", lang=None, id="nolang"), "nolang", "lang is missing"),
+    (_line("good1.wav", lang=3, id="langs"), "langs", "lang must be a string, found 3"),
+    (_line("good1.wav", None, id="nosplit"), "nosplit", "split is missing; expected one of gold, pool"),
     (_line("good1.wav", lang="xx", id="lang"), "lang", "does not know the language 'xx'"),
     (_line("good1.wav", text=None, id="notext"), "notext", "text is missing"),
     (_line("good1.wav", text="?!", id="marks"), "marks", "empty after normalisation"),
@@ -177,6 +179,30 @@ def test_an_impossible_file_name_is_a_problem_of_its_line(audio):
     assert len(found.problems) == len(found.rows) == 1
 
 
+def test_names_are_stripped_and_hold_no_control_characters(audio):
+    lines = [
+        _line("good0.wav", " gold ", lang=" en\t", id=" a ", speaker=" ann\n"),
+        _line("good1.wav", id="  ", speaker=" "),
+        _line("good2.wav", id=0),
+        _line("good3.wav", id="a\tb", speaker="x\u2028y"),
+        _line("good3.wav", id="a"),
+        _line("good3.wav", id="half \ud800"),
+    ]
+    path = audio / "spaces.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = _read(path)
+    assert found.rows.select("id", "speaker", "language", "split").rows() == [
+        ("a", "ann", "en", "gold"), ("good1", None, "en", "gold"), ("0", None, "en", "gold"),
+    ]  # fmt: skip
+    assert [(problem.id, problem.what.split(",")[0]) for problem in found.problems] == [
+        ("a\\tb", r"the id 'a\tb' holds a control character"),
+        ("a\\tb", r"the speaker 'x\u2028y' holds a control character"),
+        ("a", "duplicate id"),
+        ("half \\ud800", "a value holds half of a surrogate pair"),
+    ]
+    assert len(found.quarantine) == 4
+
+
 def test_rows_without_audio_are_not_duplicates_of_one_another(audio):
     line = {"audio_filepath": None, "lang": "en", "split": "gold", "text": "two"}
     found = _read(_write(audio / "null.jsonl", [line, line]))
@@ -268,15 +294,12 @@ def test_the_stage_quarantines_bad_rows_with_their_reasons(import_corpus):
     assert rows["id"].to_list() == ["d", "g", "k", "kg", "p", "t"]
     left_out = QUARANTINE_TABLE.read(folder / "quarantine.parquet")
     for number, (_, key, what) in enumerate(BAD, len(MIXED) - len(BAD) + 1):
-        where = f"stage.jsonl:{number} {key}".strip()
-        assert (
-            len(
-                left_out.filter(
-                    pl.col("where").str.ends_with(where), pl.col("problem").str.contains(what, literal=True)
-                )
-            )
-            == 1
+        of = left_out.filter(
+            pl.col("where").str.ends_with(f"/stage.jsonl:{number}"),
+            pl.col("utterance").eq_missing(key or None),
+            pl.col("problem").str.contains(what, literal=True),
         )
+        assert len(of) == 1
     assert len(left_out) == len(BAD)
     references = POOL_REFERENCE_TABLE.read(folder / "pool_reference.parquet")
     assert references.rows() == [("p", "two six zero")]

@@ -64,6 +64,11 @@ def _opened(source: Path | bytes) -> Iterator[soundfile.SoundFile]:
         raise ValueError(f"not audio that libsndfile can read: {error}") from None
 
 
+def _check_offset(file: soundfile.SoundFile, offset: float) -> None:
+    if offset and offset * file.samplerate >= file.frames:
+        raise ValueError(f"offset {offset} s is behind the end ({file.frames / file.samplerate:.2f} s)")
+
+
 def _mono(file: soundfile.SoundFile, at: int, count: int) -> np.ndarray:
     """`count` samples (-1: all) from sample `at` on, as decoding from the start gives them, mixed down."""
     lead = min(at, round(MP3_LEAD * file.samplerate) if file.format == "MP3" else 0)
@@ -95,8 +100,7 @@ def read_audio(
         stated = file.frames / rate - offset if duration is None else duration
         if longest is not None and stated > 1.1 * longest + 5.0:  # headers of mp3 are not to be relied on
             raise TooLong(stated)
-        if offset and offset * rate >= file.frames:
-            raise ValueError(f"offset {offset} s is behind the end ({file.frames / rate:.2f} s)")
+        _check_offset(file, offset)
         count = -1 if duration is None else round(duration * rate)
         mono = _mono(file, round(offset * rate), count)
     if not len(mono):
@@ -110,9 +114,13 @@ def read_audio(
 
 
 def read_blocks(source: Path | bytes, offset: float, duration: float | None) -> Iterator[np.ndarray]:
-    """As `read_audio`, but half a minute at a time, resampled as one stream: for recordings of any length."""
+    """As `read_audio`, but half a minute at a time, resampled as one stream: for recordings of any length.
+
+    What a segment lacks at the end of its file is left out without a word.
+    """
     with _opened(source) as file:
         rate = file.samplerate
+        _check_offset(file, offset)
         at = round(offset * rate)
         end = file.frames if duration is None else min(file.frames, at + round(duration * rate))
         stream = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32")

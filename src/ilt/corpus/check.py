@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
 from ilt.corpus.formats.row import Row
 from ilt.corpus.table import SPLITS
 from ilt.evaluation.normalise import normalise
 
-__all__ = ["LABELLED", "faults"]
+__all__ = ["LABELLED", "faults", "printable"]
 
 LABELLED = ("gold", "dev", "test", "retention")
 """Splits whose rows need a text."""
+
+
+UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
+"""Control characters, separators of lines, and halves of surrogate pairs."""
+
+
+def printable(name: str) -> str:
+    """A name as it can stand in a message and in a table: what cannot be printed is escaped."""
+    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
 
 
 def _encodable(text: str) -> bool:
@@ -28,15 +39,24 @@ def faults(row: Row, languages: frozenset[str] | None) -> list[str]:
     wrong = list(row.faults)
     if row.broken:
         return wrong
+    # Fields of which the format has said already what is wrong with them.
+    told = {what.split(" ", 1)[0] for what in row.faults}
     if not row.language:
-        wrong.append('lang is missing; expected a language code such as "en"')
+        if not told & {"lang", "language"}:
+            wrong.append('lang is missing; expected a language code such as "en"')
     elif languages is not None and row.language not in languages:
         wrong.append(
             f"the model does not know the language {row.language!r}; say what it is to be taken for with the "
             f"parameter languages.{row.language}.as, for example en (or, where it is but another name of one "
             f"that it knows, with language: {{{row.language}: CODE}} in corpus.sources)"
         )
-    if row.split not in SPLITS:
+    if row.split is None:
+        if "split" not in told:
+            wrong.append(
+                f"split is missing; expected one of {', '.join(SPLITS)} with the row, or split: NAME for all "
+                "rows of a source in corpus.sources"
+            )
+    elif row.split not in SPLITS:
         wrong.append(
             f"unknown split {row.split!r}; expected one of {', '.join(SPLITS)}, or split: "
             f"{{{row.split}: ...}} in corpus.sources"
@@ -44,8 +64,14 @@ def faults(row: Row, languages: frozenset[str] | None) -> list[str]:
     strings = (row.id, row.name, row.language, row.speaker, row.split, row.text)
     if any(value is not None and not _encodable(value) for value in strings):
         wrong.append("a value holds half of a surrogate pair, which is no text; write UTF-8")
-    elif row.split in LABELLED and not (row.text or "").strip():
-        if not any(what.startswith("text ") for what in wrong):
+        return wrong
+    wrong += [
+        f"the {name} {value!r} holds a control character, as a tab or a line feed; take it out"
+        for name, value in (("id", row.id), ("speaker", row.speaker))
+        if value and UNPRINTABLE.search(value)
+    ]
+    if row.split in LABELLED and not (row.text or "").strip():
+        if "text" not in told:
             wrong.append(f"text is missing; every {row.split} row needs one (only the pool does without)")
     elif row.text and row.split in LABELLED and not normalise(row.text, str(row.language)):
         wrong.append(f"text {row.text!r} is empty after normalisation; give words, not punctuation alone")

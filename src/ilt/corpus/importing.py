@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +23,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from ilt.corpus.audio import RATE, TooLong, audio_hash, encode_flac, read_audio
-from ilt.corpus.check import faults
+from ilt.corpus.check import faults, printable
 from ilt.corpus.formats.row import Row
 from ilt.corpus.overlap import Segments
 from ilt.corpus.table import ORIGIN_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
@@ -78,7 +79,7 @@ class Imported:
     def quarantine(self) -> pl.DataFrame:
         """What is wrong, a problem a row, as `QUARANTINE_TABLE` has it."""
         rows = [
-            (f"{problem.where}#{number}", f"{problem.where} {problem.id}".strip(), problem.what)
+            (f"{problem.where}#{number}", problem.where, problem.id or None, problem.what)
             for number, problem in enumerate(self.problems)
         ]
         return pl.DataFrame(rows, schema=QUARANTINE_TABLE.schema, orient="row")
@@ -131,12 +132,15 @@ class Imported:
 
 @dataclass
 class _Loaded:
+    """digest: of the samples; file: hash of the bytes that they were read from, where they came as bytes."""
+
     flac: bytes
     digest: str
     seconds: float
+    file: bytes
 
 
-def _load(row: Row, limits: Limits) -> _Loaded | str:
+def _load(row: Row, file: bytes, limits: Limits) -> _Loaded | str:
     audio, most = row.audio, limits.max_duration
     if audio is None:
         return "the audio is missing"
@@ -158,7 +162,7 @@ def _load(row: Row, limits: Limits) -> _Loaded | str:
         )
     if seconds > most:
         return f"{seconds:.2f} s {what}"
-    return _Loaded(encode_flac(samples), audio_hash(samples), seconds)
+    return _Loaded(encode_flac(samples), audio_hash(samples), seconds, file)
 
 
 @dataclass
@@ -175,17 +179,25 @@ class _Import:
     hours: float = 0.0
     told: float = field(default_factory=time.monotonic)
 
+    def duplicate(self, row: Row) -> str | None:
+        """Why this id cannot be taken: it was used before."""
+        first = self.seen.get(row.id)
+        if first is None:
+            self.seen[row.id] = row.where
+            return None
+        same = ", which is this line: the source is listed twice" if first == row.where else ""
+        return f"duplicate id, already used at {first}{same}; ids must differ"
+
     def good(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows with nothing wrong in what they state; the others become problems."""
         for row in rows:
             wrong = faults(row, self.limits.languages)
             if row.id and not row.broken:
-                first = self.seen.setdefault(row.id, row.where)
-                if first != row.where:
-                    wrong.append(f"duplicate id, already used at {first}; ids must differ")
+                if what := self.duplicate(row):
+                    wrong.append(what)
             elif not wrong:
                 wrong.append("the id is missing")
-            self.problems += [Problem(row.where, row.id, what) for what in wrong]
+            self.problems += [Problem(row.where, printable(row.id), what) for what in wrong]
             if not wrong:
                 yield row
 
@@ -195,13 +207,14 @@ class _Import:
         name, other = self.heard.setdefault(loaded.digest, (row.id, split))
         if other != split:
             return f"the same audio as {name!r}, which is in {other}: a leak"
-        if isinstance(row.audio, Path):
-            place = (row.audio.resolve(), row.offset or 0.0, loaded.seconds)
-            if found := self.segments.other_split(*place, split):
-                if name == row.id:
-                    del self.heard[loaded.digest]
-                return f"overlaps {found[0]!r} in the same file, which is in {found[1]}: a leak"
-            self.segments.add(*place, row.id, split)
+        # A part is taken out of audio that is a file here, or lies as bytes in each row of its parts.
+        file = row.audio.resolve() if isinstance(row.audio, Path) else loaded.file
+        place = (file, row.offset or 0.0, loaded.seconds)
+        if found := self.segments.other_split(*place, split):
+            if name == row.id:
+                del self.heard[loaded.digest]
+            return f"overlaps {found[0]!r} in the same file, which is in {found[1]}: a leak"
+        self.segments.add(*place, row.id, split)
         return None
 
     def take(self, row: Row, loaded: _Loaded | str) -> None:
@@ -248,11 +261,15 @@ def import_rows(
 
     with ThreadPoolExecutor(workers) as pool:
         for row in work.good(rows):
+            # Once for all cuts of a long recording.
+            file = blake2b(row.audio, digest_size=16).digest() if isinstance(row.audio, bytes) else b""
             for part in cut(row) if cut else (row,):
+                if not isinstance(part, Problem) and part is not row and (what := work.duplicate(part)):
+                    part = Problem(part.where, part.id, what)
                 if isinstance(part, Problem):
                     work.problems.append(part)
                     continue
-                waiting.append((part, pool.submit(_load, part, limits)))
+                waiting.append((part, pool.submit(_load, part, file, limits)))
                 if len(waiting) >= 4 * workers:
                     take_first()
         while waiting:

@@ -45,8 +45,11 @@ def _faults(values: dict[str, Any]) -> list[str]:
         for name in ("offset", "duration")
         if values.get(name) is not None and not _seconds(values[name])
     ]
-    if values.get("speaker") is not None and not isinstance(values["speaker"], str):
-        wrong.append(f"speaker must be a string, found {values['speaker']!r}")
+    wrong += [
+        f"{name} must be a string, found {values[name]!r}"
+        for name in ("lang", "speaker")
+        if values.get(name) is not None and not isinstance(values[name], str)
+    ]
     return wrong
 
 
@@ -78,9 +81,10 @@ class Manifest(Source):
             name, split = _string(values.get("audio_filepath")), values.get("split")
             offset, duration = values.get("offset"), values.get("duration")
             stem = Path(name).stem if name else ""
+            given = "" if values.get("id") is None else str(values["id"]).strip()
             yield Row(
                 where,
-                str(values.get("id") or (f"{stem}-{offset}" if offset else stem)),
+                given or (f"{stem}-{offset}" if offset else stem),
                 self.root / name if name else None,
                 name,
                 _string(values.get("lang")),
@@ -104,5 +108,5 @@ def read_references(path: Path) -> pl.DataFrame:
             raise IltError(f"{path}:{number}: {error}") from None
         if not isinstance(values.get("id"), str) or not isinstance(values.get("text"), str):
             raise IltError(f"{path}:{number}: expected id and text, both strings")
-        rows.append({"id": values["id"], "text": values["text"]})
+        rows.append({"id": values["id"].strip(), "text": values["text"]})
     return pl.DataFrame(rows, schema={"id": pl.String, "text": pl.String})

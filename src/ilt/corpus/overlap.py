@@ -20,12 +20,14 @@ class _File:
 
 
 class Segments:
-    """The segments seen so far, by file."""
+    """The segments seen so far, by file: its path, or a hash of its bytes."""
 
     def __init__(self) -> None:
-        self._files: dict[Path, _File] = {}
+        self._files: dict[Path | bytes, _File] = {}
 
-    def other_split(self, path: Path, start: float, seconds: float, split: str) -> tuple[str, str] | None:
+    def other_split(
+        self, path: Path | bytes, start: float, seconds: float, split: str
+    ) -> tuple[str, str] | None:
         """Id and split of a segment that overlaps this one but is in another split, or None."""
         file = self._files.get(path)
         if file is None:
@@ -38,7 +40,7 @@ class Segments:
             at += 1
         return None
 
-    def add(self, path: Path, start: float, seconds: float, name: str, split: str) -> None:
+    def add(self, path: Path | bytes, start: float, seconds: float, name: str, split: str) -> None:
         """Remember a segment; start and length in seconds."""
         file = self._files.setdefault(path, _File())
         at = bisect.bisect_left(file.starts, start)

@@ -34,6 +34,13 @@ class _Mapped(Source):
             if isinstance(given.language, str)
             else {**self.source.languages, **(given.language or {})}
         )
+        # What a row says of its language or split does not matter where the parameters say it for all.
+        unasked = tuple(
+            f"{name} "
+            for value, names in ((given.language, ("lang", "language")), (given.split, ("split",)))
+            for name in names
+            if isinstance(value, str)
+        )
         for row in self.source.rows():
             split, keep = _ours(row.split, given.split)
             language, known = _ours(row.language, languages, accented=True)
@@ -45,6 +52,7 @@ class _Mapped(Source):
                 speaker=f"{prefix}{row.speaker}" if row.speaker else row.speaker,
                 split=split,
                 language=language,
+                faults=row.faults and tuple(what for what in row.faults if not what.startswith(unasked)),
             )
 
 

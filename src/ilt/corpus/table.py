@@ -28,9 +28,11 @@ POOL_REFERENCE_TABLE = Table("pool reference", {"id": pl.String(), "text": pl.St
 """What was really said in the pool, where that is known. Only auditing reads it."""
 
 QUARANTINE_TABLE = Table(
-    "quarantine table", {"id": pl.String(), "where": pl.String(), "problem": pl.String()}
+    "quarantine table",
+    {"id": pl.String(), "where": pl.String(), "utterance": pl.String(), "problem": pl.String()},
 )
-"""What was left out of the corpus, and why."""
+"""What was left out of the corpus, and why: a problem a row. where: file and line; utterance: the id that the
+source gives, null where it gives none."""
 
 ORIGIN_TABLE = Table(
     "origin table",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
+from ilt.corpus.formats.records import Record, records
 from ilt.corpus.formats.row import Row, Source
 from ilt.errors import IltError
 from ilt.params import FIELDS
@@ -36,7 +35,8 @@ class DelimitedTable(Source):
     A duration without an offset only describes the file, as in NeMo's manifests.
     """
 
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
+    quoted = True
+    """Whether quotes around a field of a TSV are not part of it; of a CSV they never are."""
     split: str | None = None
     """The split of rows that name none."""
 
@@ -55,23 +55,27 @@ class DelimitedTable(Source):
     def tables(self) -> list[Path]:
         return [self.path]
 
-    def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """Line on which each record begins, and its fields."""
-        csv.field_size_limit(1 << 24)
+    def _records(self) -> Iterator[Record]:
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.reader(file, delimiter=self.delimiter, quoting=self.quoting)
-                begun = 1
-                for fields in reader:
-                    if fields:
-                        yield begun, fields
-                    begun = reader.line_num + 1
+                yield from records(file, self.delimiter, self.quoted)
         except FileNotFoundError:
             raise IltError(f"{self.parameter}: {self.path} does not exist; give a CSV or TSV file") from None
         except IsADirectoryError:
             raise IltError(f"{self.parameter}: {self.path} is a folder; give the table in it") from None
-        except (UnicodeDecodeError, csv.Error) as error:
+        except UnicodeDecodeError as error:
             raise IltError(f"{self.parameter}: {self.path} is not a table in UTF-8 ({error})") from None
+
+    def _header(self, found: Iterator[Record]) -> list[str]:
+        number, header = next(found, (1, []))
+        if isinstance(header, str):
+            raise IltError(f"{self.parameter}: {self.path}:{number}: the header cannot be read: {header}")
+        if not header:
+            raise IltError(
+                f"{self.parameter}: {self.path} is empty; expected a header such as "
+                f"{self.delimiter.join(('audio', 'text', 'language', 'split'))!r}, and a row an utterance"
+            )
+        return header
 
     def _places(self, header: list[str]) -> dict[str, int]:
         wanted = {name: self.columns.get(name, name) for name in FIELDS}
@@ -91,13 +95,14 @@ class DelimitedTable(Source):
         return self.root / name
 
     def rows(self) -> Iterator[Row]:
-        records = self._records()
-        header = next(records, (1, []))[1]
+        found = self._records()
+        header = self._header(found)
         places = self._places(header)
-        for number, fields in records:
+        for number, fields in found:
             where = f"{self.path}:{number}"
-            if len(fields) != len(header):
-                what = f"{len(fields)} fields, but the header has {len(header)}"
+            if isinstance(fields, str) or len(fields) != len(header):
+                count = f"{len(fields)} fields, but the header has {len(header)}"
+                what = fields if isinstance(fields, str) else count
                 yield Row(where, "", faults=(what,), broken=True)
                 continue
             values = {name: fields[at].strip() or None for name, at in places.items()}
@@ -130,7 +135,7 @@ class CommonVoice(DelimitedTable):
     root: the folder of the clips; None: `clips` beside the file.
     """
 
-    quoting = csv.QUOTE_NONE
+    quoted = False
 
     def __init__(self, path: Path, parameter: str, root: Path | None = None) -> None:
         columns = {"audio": "path", "text": "sentence", "speaker": "client_id", "language": "locale"}

@@ -3,7 +3,8 @@
 Folders name the language, and for English the accent: `data/English/American/0517_001_phone.wav` or
 `English-American/...`; between these and the file there may be further folders. A line of the .txt is
 `start TAB end TAB speaker TAB text`, times in seconds, speakers as O1 and O2 within one conversation; in the
-evaluation sets the text is missing. Ids are those of the challenge's baseline (prepare_segments.py in
+evaluation sets the text is missing. A .txt without a wav is a problem if it begins like a transcript, and is
+otherwise left alone (README.txt). Ids are those of the challenge's baseline (prepare_segments.py in
 https://github.com/mubingshen/MLC-SLM-Baseline), as `English-American-REC-O1-000168-000234`: the last two are
 centiseconds.
 """
@@ -27,6 +28,25 @@ LANGUAGES = {
 """The eleven languages of 2025, and the three that 2026 added, by the names of their folders."""
 
 
+def _parsed(line: str) -> tuple[float, float, str, str]:
+    """Start, end, speaker and text; ValueError or IndexError where that is not what the line holds."""
+    fields = [field.strip() for field in line.split("\t")] if "\t" in line else line.split(maxsplit=3)
+    start, end, label = float(fields[0]), float(fields[1]), fields[2]
+    if not 0 <= start < end < 1e7 or not label:
+        raise ValueError(line)
+    return start, end, label, " ".join(fields[3:])
+
+
+def _is_transcript(text: Path) -> bool:
+    """Whether the first line that is not blank holds a tab, or times and a speaker."""
+    with text.open(encoding="utf-8-sig", errors="replace") as file:
+        first = next((line for line in file if line.strip()), "").strip()
+    try:
+        return "\t" in first or bool(_parsed(first))
+    except (ValueError, IndexError):
+        return False
+
+
 class MlcSlm(Source):
     """A set of the challenge: a folder with the languages' folders somewhere below it.
 
@@ -38,10 +58,13 @@ class MlcSlm(Source):
     def __init__(self, path: Path, parameter: str, names: Iterable[str] = ()) -> None:
         self.path, self.parameter = path, parameter
         self.names = set(LANGUAGES) | {name.split("-")[0] for name in names}
-        self._texts = sorted(path.rglob("*.txt")) if path.is_dir() else []
+        found = sorted(path.rglob("*.txt")) if path.is_dir() else []
+        self._alone = {text for text in found if not text.with_suffix(".wav").is_file()}
+        self._texts = [text for text in found if text not in self._alone or _is_transcript(text)]
         if not self._texts:
+            others = f" but {found[0].name}, which is no transcript" if found else ""
             raise IltError(
-                f"{parameter}: there is no .txt below {path}; expected a folder such as "
+                f"{parameter}: there is no .txt below {path}{others}; expected a folder such as "
                 "data/English/American with a .txt beside each .wav"
             )
 
@@ -64,19 +87,21 @@ class MlcSlm(Source):
             record = "-".join([*relative.parts[:-1], text.stem])
             # Whatever lies above, as in .../English/American given as the path itself, may name it too.
             language = self._language(relative.parts[:-1]) or self._language(self.path.resolve().parts[-2:])
+            if text in self._alone:
+                wav = text.with_suffix(".wav").name
+                what = f"there is no {wav} beside this transcript; add it, or take the transcript away"
+                yield Row(f"{text}:1", "", language=language, faults=(what,), broken=True)
+                continue
             for number, line in lines(text, self.parameter, "a .txt"):
                 yield self._row(f"{text}:{number}", line, record, relative.with_suffix(".wav"), language)
 
     def _row(self, where: str, line: str, record: str, wav: Path, language: str | None) -> Row:
-        fields = [field.strip() for field in line.split("\t")] if "\t" in line else line.split(maxsplit=3)
         try:
-            start, end = float(fields[0]), float(fields[1])
-            label, said = fields[2], " ".join(fields[3:])
-            if not 0 <= start < end < 1e7 or not label:
-                raise ValueError(line)
+            start, end, label, said = _parsed(line)
         except (ValueError, IndexError):
             what = "expected START, END (seconds, END after START), SPEAKER and TEXT with tabs between"
-            return Row(where, "", faults=(f"{what}, found {line[:60]!r}",), broken=True)
+            found = f"{what}, found {line[:60]!r}"
+            return Row(where, "", language=language, faults=(found,), broken=True)
         times = "-".join(f"{int(round(time, 2) * 100):06d}" for time in (start, end))
         speaker = f"{record}-{label}"
         return Row(

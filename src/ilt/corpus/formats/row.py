@@ -14,7 +14,7 @@ __all__ = ["Row", "Source", "lines"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One utterance as its source states it.
+    """One utterance as its source states it; id, speaker, language and split without white space around.
 
     where:    file and line, as `segments:12`.
     audio:    a file, the bytes of one, or None where the source names none.
@@ -39,6 +39,12 @@ class Row:
     faults: tuple[str, ...] = ()
     cut_of: str | None = None
     broken: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", self.id.strip())
+        for name in ("speaker", "language", "split"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value and value.strip()) or None)
 
 
 class Source(ABC):
