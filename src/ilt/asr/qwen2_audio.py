@@ -171,9 +171,14 @@ class Qwen2AudioRecogniser:
         most, end = self.max_tokens, self.vocabulary.end
         found = beam_search(self.model, self.vocabulary, inputs, ids.shape[1], limits, most, beams)
         forced, mask, labels = self.vocabulary.teacher(prefixes, [[*row, end] for row in found])
-        logits = self.model(input_ids=forced, attention_mask=mask, **heard, use_cache=False).logits
-        before = torch.tensor([len(row) - 2 for row in prefixes], device=self.device)
+        states = self.model.model(input_ids=forced, attention_mask=mask, **heard, use_cache=False)
+        first = (
+            min(map(len, prefixes)) - 2
+        )  # what predicts prompts is of no interest, and the vocabulary large
+        logits = self.model.lm_head(states.last_hidden_state[:, first:])
+        before = torch.tensor([len(row) - 2 - first for row in prefixes], device=self.device)
         openings = self._openings(logits[torch.arange(len(prefixes)), before], prefixes)
+        labels = labels[:, first:]
         return evidence(found, logits, labels, openings, self.vocabulary, limits, most)
 
     def loss(

@@ -105,7 +105,14 @@ def _hint(options: ExportOptions, model: ModelParams, exact: bool) -> str:
         )
     if not exact:
         return " A higher --rank keeps more."
-    return " Try --quantization float16 or float32." if options.form == "ctranslate2" else ""
+    if options.form != "ctranslate2":
+        return ""
+    if options.quantization not in (None, "float16", "float32"):
+        return " Try --quantization float16 or float32."
+    return (
+        " It hears one utterance at a time, and the pipeline batches of them, whose padding a small model "
+        "notices; --tolerance says how much of that is acceptable."
+    )
 
 
 def _advice(options: ExportOptions, family: str, model: ModelParams, codes: list[str]) -> str:
