@@ -31,7 +31,7 @@ lint: $(READY) ## ruff and mypy
 	mypy
 
 test: lint ## lint, types and tests
-	pytest
+	pytest -n 2 --dist loadfile
 
 test-full: $(READY) ## what takes minutes: families x stages, exported forms (ILT_HUMAN_DIGITS: its manifest)
 	pytest -m full
