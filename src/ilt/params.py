@@ -32,6 +32,7 @@ __all__ = [
     "ReportParams",
     "SelectParams",
     "SourceParams",
+    "StopParams",
     "TrainParams",
     "load_params",
     "merged",
@@ -223,9 +224,10 @@ class AdapterParams(_Section):
     merge_and_reset: each stage trains a fresh LoRA over everything before it, merged (ILT).
     continue:        the same LoRA is trained on and on, through all stages.
     single:          one LoRA on gold alone, with as many optimiser steps as all stages together.
+    full:            the same with all weights of the model trained, in place of a LoRA.
     """
 
-    mode: Literal["merge_and_reset", "continue", "single"] = "merge_and_reset"
+    mode: Literal["merge_and_reset", "continue", "single", "full"] = "merge_and_reset"
 
 
 class LoraParams(_Section):
@@ -263,7 +265,7 @@ class SpecAugmentParams(_Section):
 class TrainParams(_Section):
     """One training stage.
 
-    steps | epochs: exactly one is set; an epoch is one pass over gold.
+    steps | epochs: exactly one is set; an epoch is one pass over gold. 0 steps leave the stage out.
     gold_share:     share of each batch drawn from gold, the rest from selected labels.
     warmup:         share of the steps over which the learning rate rises; then it falls as a cosine.
     batch_seconds:  None: a batch is `batch_size` utterances. A number: as many utterances of like length as
@@ -276,7 +278,7 @@ class TrainParams(_Section):
 
     lora: LoraParams
     learning_rate: Positive
-    steps: Count | None = None
+    steps: Annotated[int, Field(ge=0)] | None = None
     epochs: Positive | None = None
     batch_size: Count
     batch_seconds: Positive | None = None
@@ -315,14 +317,15 @@ class LabelParams(_Section):
 class SelectParams(_Section):
     """What is kept of the pseudo-labels.
 
-    method:             calibrated | logprob (best mean token log-probability, for comparison) | all.
+    method:             calibrated | for comparison: logprob (best mean token log-probability), all (no
+                        filter), oracle (true error, from the pool reference).
     keep:               at most this share of each language's rows.
     max_expected_error: nothing above it is kept,
     min_rows:           except that each language keeps its best rows up to this many, if not flagged.
     relevance_weight:   how much nearness to gold counts beside expected error in the ranking.
     """
 
-    method: Literal["calibrated", "logprob", "all"] = "calibrated"
+    method: Literal["calibrated", "logprob", "all", "oracle"] = "calibrated"
     keep: Share
     max_expected_error: Share
     min_rows: Annotated[int, Field(ge=0)]
@@ -334,8 +337,13 @@ class SelectParams(_Section):
 
 
 class CorrectParams(_Section):
-    """Repair of labels; what is kept then is judged as in selection."""
+    """Repair of labels; what is kept then is judged as in selection.
 
+    enabled: False leaves the stage out: labels stay as they were selected.
+    vote:    whether the decodes that there are vote; else the newest one holds.
+    """
+
+    enabled: bool = True
     vote: bool = True
     keep: Share
     max_expected_error: Share
@@ -346,6 +354,19 @@ class EvaluateParams(_Section):
 
     normaliser: Literal["basic", "whisper", "mlc-slm", "none"] = "basic"
     bootstrap: Annotated[int, Field(ge=100)] = 2000
+
+
+class StopParams(_Section):
+    """When to stop: see `ilt.evaluation.stopping`.
+
+    min_gain: the least gain (a fraction, 0.005 is half a point) that an iteration must bring for another to
+              follow: where the 95 % interval of its gain does not lie above it, the iterations behind pass
+              the model through. None: all iterations run.
+    split:    where the gain is measured. Stopping by test would make the test error a little too good.
+    """
+
+    min_gain: Annotated[float, Field(ge=0, lt=1)] | None = None
+    split: Literal["dev", "test"] = "dev"
 
 
 class ReportParams(_Section):
@@ -369,6 +390,7 @@ class Params(_Section):
     select: SelectParams
     correct: CorrectParams
     evaluate: EvaluateParams
+    stop: StopParams = StopParams()
     report: ReportParams = ReportParams()
     iterations: dict[str, dict[str, Any]]
 

@@ -34,6 +34,7 @@ __all__ = [
     "predictions",
     "read_json",
     "replacing",
+    "stop",
     "write_json",
 ]
 
@@ -81,6 +82,11 @@ def predictions(iteration: str) -> Path:
 def evaluation(iteration: str) -> Path:
     """The assessment of the model of an iteration."""
     return DATA / "evaluations" / f"{iteration}.json"
+
+
+def stop(iteration: str) -> Path:
+    """Whether an iteration was the last, and why: `{"why": null}` where others follow."""
+    return DATA / "stops" / f"{iteration}.json"
 
 
 def metrics(iteration: str, name: str) -> Path:

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["AdapterLink", "Lineage", "adapter_hash", "base_lineage", "merge_adapters", "read_lineage"]
+__all__ = ["FULL", "AdapterLink", "Lineage", "adapter_hash", "base_lineage", "merge_adapters", "read_lineage"]
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
+FULL = "FULL"
+"""`peft_type` of what full fine-tuning leaves: differences to all weights, no LoRA."""
 
 
 def _digest(paths: list[Path], root: Path) -> str:
@@ -142,25 +144,45 @@ def _factors(folder: Path) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, fl
         yield key.removeprefix(prefix).removesuffix(suffix), up, down, scale
 
 
+def _differences(folder: Path) -> dict[str, torch.Tensor] | None:
+    """What full fine-tuning added to each weight, float32; None where the folder holds a LoRA."""
+    from safetensors.torch import load_file
+
+    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    if config.get("peft_type") != FULL:
+        return None
+    return {name: value.float() for name, value in load_file(folder / ADAPTER_WEIGHTS).items()}
+
+
 def merge_adapters(model: nn.Module, folders: Sequence[Path]) -> None:
     """Add saved LoRAs to the weights of `model`, in place and in order: W += (alpha / r) * B @ A.
 
     Each weight is summed in float32 over all adapters and cast once, behind the last: a model that was loaded
     in bfloat16 ends as the same one loaded in float32, at half of the memory. Equal to PEFT's own
     `merge_and_unload` (a test holds it to 1e-5); done here so that a stage that only decodes does not import
-    PEFT. Raises IltError for anything but plain LoRA on linear layers, before a weight is changed.
+    PEFT. What full fine-tuning left (`adapter.mode=full`) is added to any weight. Raises IltError for
+    anything else than that and plain LoRA on linear layers, before a weight is changed.
     """
     import torch
     from torch import nn
 
-    modules = dict(model.named_modules())
+    modules, parameters = dict(model.named_modules()), dict(model.named_parameters())
     updates: dict[str, list[tuple[torch.Tensor, torch.Tensor, float]]] = {}
+    full: list[dict[str, torch.Tensor]] = []
     for folder in folders:
+        if (differences := _differences(folder)) is not None:
+            if strange := sorted(set(differences) - set(parameters)):
+                raise IltError(f"{folder}: the weights are of another model (no parameter {strange[0]!r})")
+            full.append(differences)
+            continue
         for name, up, down, scale in _factors(folder):
             if not isinstance(modules.get(name), nn.Linear):
                 raise IltError(f"{folder}: the adapter is for another model (no linear layer {name!r})")
             updates.setdefault(name, []).append((up, down, scale))
     with torch.no_grad():
+        for differences in full:
+            for name, difference in differences.items():
+                parameters[name].add_(difference.to(parameters[name].device, parameters[name].dtype))
         for name, factors in updates.items():
             weight = modules[name].weight
             total = weight.float()

@@ -30,16 +30,17 @@ def assess_predictions(frame: pl.DataFrame, normaliser: str) -> dict[str, Any]:
     return result
 
 
-def _counts(frame: pl.DataFrame, normaliser: str) -> tuple[np.ndarray, np.ndarray]:
-    test = frame.filter(pl.col("split") == "test").sort("id")
-    return frame_errors(test, "reference", "hypothesis", normaliser)
+def _counts(frame: pl.DataFrame, normaliser: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+    rows = frame.filter(pl.col("split") == split).sort("id")
+    return frame_errors(rows, "reference", "hypothesis", normaliser)
 
 
 def compare(
-    before: pl.DataFrame, after: pl.DataFrame, normaliser: str, samples: int, seed: int
+    before: pl.DataFrame, after: pl.DataFrame, normaliser: str, samples: int, seed: int, split: str = "test"
 ) -> dict[str, float]:
-    """The gain on test of one prediction table over another, with a paired bootstrap interval."""
-    return gain_interval(_counts(before, normaliser), _counts(after, normaliser), samples, seed)
+    """The gain on a split of one prediction table over another, with a paired bootstrap interval."""
+    counts = [_counts(frame, normaliser, split) for frame in (before, after)]
+    return gain_interval(counts[0], counts[1], samples, seed)
 
 
 def _error(frame: pl.DataFrame, normaliser: str) -> float | None:

@@ -60,12 +60,18 @@ def funnel(iterations: list[str]) -> pl.DataFrame:
 
 def calibration(iterations: list[str]) -> pl.DataFrame:
     """Expected and true error on dev, out of fold, by bin: iteration, stage, rows, expected, observed."""
+    schema = {
+        "iteration": pl.String(), "stage": pl.String(), "rows": pl.Int64(), "expected": pl.Float64(),
+        "observed": pl.Float64(),
+    }  # fmt: skip
     rows = []
     for iteration in iterations:
         for stage in ("select", "correct"):
             bins = paths.read_json(paths.metrics(iteration, stage))["calibration"]["bins"]
-            rows += [{"iteration": iteration, "stage": stage, **part} for part in bins]
-    return pl.DataFrame(rows).rename({"true": "observed"})
+            rows += [
+                {"iteration": iteration, "stage": stage, **part, "observed": part["true"]} for part in bins
+            ]
+    return pl.DataFrame(rows, schema=schema)
 
 
 def churn(order: list[tuple[str, str]]) -> pl.DataFrame:

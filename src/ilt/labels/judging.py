@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from ilt import paths
+from ilt.corpus.table import POOL_REFERENCE_TABLE
 from ilt.errors import IltError
 from ilt.evaluation.scoring import utterance_errors
 from ilt.labels.calibration import calibrate
@@ -17,6 +18,21 @@ from ilt.params import SelectParams
 __all__ = ["judge"]
 
 
+def _with_true_error(frame: pl.DataFrame, references: pl.DataFrame | None, normaliser: str) -> pl.DataFrame:
+    """Add `true_error` of pool rows, from what was really said."""
+    truth = POOL_REFERENCE_TABLE.empty() if references is None else references
+    joined = frame.join(truth.select("id", _said="text"), on="id", how="left", maintain_order="left")
+    unknown = joined.filter(pl.col("split") == "pool", pl.col("_said").is_null())["id"]
+    if len(unknown):
+        raise IltError(
+            f"select.method=oracle: {len(unknown)} pool rows have no reference, for example {unknown[0]!r}; "
+            "give corpus.pool_reference, or choose select.method=calibrated"
+        )
+    said = joined["_said"].fill_null("").to_list()
+    error = utterance_errors(said, joined["text"].to_list(), joined["language"].to_list(), normaliser)
+    return frame.with_columns(true_error=pl.Series(error))
+
+
 def judge(
     frame: pl.DataFrame,
     utterances: pl.LazyFrame,
@@ -24,11 +40,13 @@ def judge(
     keep: float,
     max_expected_error: float,
     normaliser: str,
+    references: pl.DataFrame | None = None,
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """A label table with expected errors and decisions, and a report.
 
-    The calibrator is fitted on the table's dev rows, whose truth is in `utterances`. Raises IltError
-    where dev has no rows to calibrate on.
+    The calibrator is fitted on the table's dev rows, whose truth is in `utterances`. references: `id` and
+    `text` of pool rows, which method `oracle` alone may see. Raises IltError where dev has no rows to
+    calibrate on, and where the oracle does not know a row.
     """
     known = utterances.filter(pl.col("split") == "dev").select("id", "speaker", reference="text").collect()
     dev = frame.filter(pl.col("split") == "dev").join(known, on="id").sort("id")
@@ -41,8 +59,12 @@ def judge(
     calibration = calibrate(dev, truth, judged)
     judged = judged.with_columns(expected_error=pl.Series(calibration.expected).round(6))
     judged = evidence_flags(judged, params)
+    if params.method == "oracle":
+        judged = _with_true_error(judged, references, normaliser)
     judged = decide(judged, params.method, keep, max_expected_error, params.min_rows, params.relevance_weight)
-    judged = apply_corrections(judged, CORRECTIONS_TABLE.read(paths.CORRECTIONS))
+    judged = apply_corrections(
+        judged.drop("true_error", strict=False), CORRECTIONS_TABLE.read(paths.CORRECTIONS)
+    )
     result = pl.concat([judged, frame.filter(pl.col("split") == "gold")], how="diagonal_relaxed").sort("id")
     pool = result.filter(pl.col("split") == "pool")
     chosen = pool.filter(pl.col("selected"))

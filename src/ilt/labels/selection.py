@@ -41,7 +41,8 @@ def decide(
     Within a language, rows without flags are ranked by expected error plus `relevance_weight` times how far
     they are from gold (0: the nearest row of the language, 1: the farthest). The best `keep` of the
     language's rows are its budget; of those, rows above `max_expected_error` are dropped, but each
-    language keeps its best `min_rows`, so that none is starved.
+    language keeps its best `min_rows`, so that none is starved. Method `oracle` does the same with a column
+    `true_error`.
     """
     pool = pl.col("split") == "pool"
     flagged = pl.col("flags").list.len() > 0
@@ -52,6 +53,8 @@ def decide(
             score = pl.col("expected_error") + relevance_weight * distance.fill_null(0.5)
         case "logprob":
             score = -pl.col("avg_logprob")
+        case "oracle":
+            score = pl.col("true_error")
         case _:
             score = pl.lit(0.0)
     everything = method == "all"
@@ -61,10 +64,11 @@ def decide(
         _budget=(pool.sum().over("language") * keep).ceil().cast(pl.UInt32),
     )
     floor = pl.col("_rank") <= min_rows
-    good = pl.lit(True) if method == "logprob" else pl.col("expected_error") <= max_expected_error
+    judged = "true_error" if method == "oracle" else "expected_error"
+    good = pl.lit(True) if method == "logprob" else pl.col(judged) <= max_expected_error
     within = pl.col("_rank") <= pl.max_horizontal(pl.col("_budget"), pl.lit(min_rows))
     chosen = pool if everything else candidate & within & (good | floor)
-    number = pl.col("expected_error").round(3).cast(pl.String)
+    number, what = pl.col(judged).round(3).cast(pl.String), pl.lit(judged.replace("_", " "))
     limit = pl.lit(max_expected_error)
     place = pl.format("rank {} of the budget of {}", "_rank", "_budget")
     reason = (
@@ -72,9 +76,9 @@ def decide(
         .when(pl.lit(everything)).then(pl.lit("kept: selection is off"))
         .when(flagged).then(pl.format("dropped: {}", pl.col("flags").list.join(", ")))
         .when(~within).then(pl.format("dropped: {}", place))
-        .when(~(good | floor)).then(pl.format("dropped: expected error {} is above {}", number, limit))
+        .when(~(good | floor)).then(pl.format("dropped: {} {} is above {}", what, number, limit))
         .when(~good).then(pl.format("kept: among the best {} of {}", pl.lit(min_rows), "language"))
-        .otherwise(pl.format("kept: expected error {}, {}", number, place))
+        .otherwise(pl.format("kept: {} {}, {}", what, number, place))
     )  # fmt: skip
     selected = pl.when(pool).then(chosen).otherwise("selected")
     return frame.with_columns(selected=selected, reason=reason).drop("_score", "_rank", "_budget")

@@ -104,10 +104,8 @@ def _calibration(report: Report) -> list[tuple[str, Any]]:
     told = "{}: {} rows, expected {} %, truly {} %"
     said = pl.format(told, "stage", "rows", _pct("expected"), _pct("observed"))
     found = found.with_columns(series="stage", said=said)
-    return [
-        (name, charts.calibration_chart(found.filter(pl.col("iteration") == name), top))
-        for name in report.order[1:]
-    ]
+    parts = [(name, found.filter(pl.col("iteration") == name)) for name in report.order[1:]]
+    return [(name, charts.calibration_chart(part, top)) for name, part in parts if len(part)]
 
 
 def _steps(report: Report) -> list[tuple[str, Any]]:

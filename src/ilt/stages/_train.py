@@ -18,6 +18,7 @@ from ilt.errors import IltError
 from ilt.evaluation.scoring import frame_errors, rate
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import ModelParams, TrainParams
+from ilt.stages._left_out import pass_model, why_left_out
 from ilt.stages._stage import Stage
 from ilt.training.batches import Example
 from ilt.training.trainer import total_steps, train_adapter
@@ -68,16 +69,11 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
     Writes the adapter, the lineage with it, and the history of the training.
     """
     params, mode = stage.section("train", TrainParams), stage.values["mode"]
+    if why := why_left_out(stage):
+        pass_model(stage, start, why)
+        return
     lineage = read_lineage(start)
     folder = paths.adapter(stage.iteration, stage.name)
-    if mode == "single" and not stage.values["first"]:
-        folder.mkdir(parents=True, exist_ok=True)
-        lineage.write(folder / "lineage.json")
-        lineage.write(paths.lineage(stage.iteration, stage.name))
-        paths.write_json(
-            paths.metrics(stage.iteration, stage.name), {"steps": 0, "note": "adapter.mode is single"}
-        )
-        return
     under, start_from = lineage, None
     if mode == "continue" and lineage.adapters:
         start_from = Path(lineage.adapters[-1].path)
@@ -110,7 +106,7 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
     result = train_adapter(
         recogniser, gold, pseudo, store, params, stage.seed,
         _dev_error(dev, store, Batching.of(model), stage.values["normaliser"]), folder, work, start_from,
-        workers_of(model),
+        workers_of(model), full=mode == "full",
     )  # fmt: skip
     after = under.with_adapter(folder)
     after.write(paths.lineage(stage.iteration, stage.name))

@@ -58,6 +58,7 @@ def body(stage: Stage) -> None:
     found = assess_predictions(predictions, params.normaliser)
     found["labels"] = assess_labels(references, {"pseudo": labels}, params.normaliser)
     paths.write_json(paths.evaluation("base"), found)
+    paths.write_json(paths.stop("base"), {"why": None})
     print(f"  test error {found['test']['micro']:.1%}")
 
 

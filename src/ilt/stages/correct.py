@@ -14,16 +14,21 @@ from ilt.asr.features import FeatureStore
 from ilt.asr.languages import say_taken_for
 from ilt.asr.lineage import read_lineage
 from ilt.asr.recogniser import load_recogniser
-from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.corpus.table import POOL_REFERENCE_TABLE, UTTERANCE_TABLE
 from ilt.labels.correction import choose_weights, repair
 from ilt.labels.judging import judge
 from ilt.labels.labelling import gold_rows, label_rows, undecided, with_text_evidence
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import CorrectParams, LabelParams, ModelParams, SelectParams
+from ilt.stages._left_out import pass_labels, why_left_out
 from ilt.stages._stage import Stage, run_stage
 
 
 def body(stage: Stage) -> None:
+    if why := why_left_out(stage):
+        before, after = (paths.labels(stage.iteration, name) for name in ("selected", "fixed"))
+        pass_labels(stage, before, after, why)
+        return
     params, model = stage.section("correct", CorrectParams), stage.section("model", ModelParams)
     start, before = paths.lineage(stage.iteration, "feedback"), paths.labels(stage.iteration, "selected")
     utterances, labels = UTTERANCE_TABLE.read(paths.UTTERANCES), LABEL_TABLE.read(before)
@@ -42,9 +47,11 @@ def body(stage: Stage) -> None:
     actions = repaired.select("id", "action")
     repaired = undecided(repaired, recogniser.lineage.hash)
     frame = pl.concat([LABEL_TABLE.conform(part) for part in (repaired, gold_rows(utterances))])
+    selecting = stage.section("select", SelectParams)
     frame, report = judge(
-        frame, utterances.lazy(), stage.section("select", SelectParams), params.keep,
-        params.max_expected_error, stage.values["normaliser"],
+        frame, utterances.lazy(), selecting, params.keep, params.max_expected_error,
+        stage.values["normaliser"],
+        POOL_REFERENCE_TABLE.read(paths.POOL_REFERENCE) if selecting.method == "oracle" else None,
     )  # fmt: skip
     machine = (pl.col("split") == "pool") & (pl.col("source") != "human")
     frame = frame.join(actions, on="id", how="left").with_columns(

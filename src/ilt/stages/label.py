@@ -17,10 +17,15 @@ from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.labels.labelling import gold_rows, label_rows, undecided
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import LabelParams, ModelParams
+from ilt.stages._left_out import pass_labels, why_left_out
 from ilt.stages._stage import Stage, run_stage
 
 
 def body(stage: Stage) -> None:
+    if why := why_left_out(stage):
+        earlier = paths.labels(stage.values["prev"], "fixed")
+        pass_labels(stage, earlier, paths.labels(stage.iteration, "pseudo"), why, details=False)
+        return
     model = stage.section("model", ModelParams)
     start, before = paths.lineage(stage.iteration, "focus"), paths.labels(stage.values["prev"], "fixed")
     utterances = UTTERANCE_TABLE.read(paths.UTTERANCES)

@@ -10,8 +10,28 @@ import sys
 from typing import Any
 
 from ilt.errors import IltError
-from ilt.params import ITERATION_STAGES, TRAINING_STAGES, Params, load_params
+from ilt.params import ITERATION_STAGES, TRAINING_STAGES, CorrectParams, Params, TrainParams, load_params
 from ilt.paths import DATA, replacing, write_json
+
+GOLD_ALONE = ("single", "full")
+"""Modes that train once, on gold, in the place of all stages."""
+
+
+def _left_out(params: Params, iteration: str, first: bool, stage: str) -> str | None:
+    """Why the parameters leave a stage out, so that it passes on what it was given; None where it runs."""
+    mode = params.adapter.mode
+    if mode in GOLD_ALONE and not (first and stage in ("focus", "evaluate")):
+        return f"adapter.mode is {mode}: one training on gold"
+    section = params.stage(iteration, stage)
+    if isinstance(section, TrainParams) and section.steps == 0:
+        return f"{stage}.steps is 0"
+    if stage in ("label", "select", "correct"):
+        uses = [params.stage(iteration, name) for name in ("feedback", "fix")]
+        if all(isinstance(use, TrainParams) and (use.steps == 0 or use.gold_share == 1) for use in uses):
+            return "feedback and fix train on gold alone"
+    if isinstance(section, CorrectParams) and not section.enabled:
+        return "correct.enabled is false"
+    return None
 
 
 def resolve(params: Params) -> dict[str, dict[str, Any]]:
@@ -36,6 +56,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "model": params.model.id,
             "mode": params.adapter.mode,
             **evaluate,
+            "stop": params.stop.model_dump(),
             "report": params.report.model_dump(),
         },
     }
@@ -46,14 +67,15 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             values: dict[str, Any] = {"seed": seed, "prev": previous, stage: section}
             if stage in (*TRAINING_STAGES, "label", "correct", "evaluate"):
                 values["model"] = model
+            if why := _left_out(params, iteration, number == 0, stage):
+                values["left_out"] = why
             if stage in TRAINING_STAGES:
                 values["train"] = values.pop(stage)
                 values["mode"] = params.adapter.mode
                 values["normaliser"] = params.evaluate.normaliser
-                values["first"] = number == 0 and stage == "focus"
-                if params.adapter.mode == "single":
+                if params.adapter.mode in GOLD_ALONE:
                     values["train"] |= {"gold_share": 1.0}
-                    if values["first"]:
+                    if "left_out" not in values:
                         values["stages"] = [
                             params.stage(it, s).model_dump() for it in order for s in TRAINING_STAGES
                         ]
@@ -63,6 +85,8 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
                 values["label"] = params.stage(iteration, "label").model_dump()
             if stage == "correct":
                 values["select"] = params.stage(iteration, "select").model_dump()
+            if stage == "evaluate":
+                values["stop"] = params.stop.model_dump()
             files[f"{iteration}/{stage}"] = values
     return files
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ilt import paths
 from ilt.evaluation.plots import LABEL_KEYS, calibration, churn, funnel, history
+from ilt.evaluation.stopping import expected_next
 from ilt.report.gather import gather
 from ilt.report.write import write_report
 from ilt.stages._stage import Stage, run_stage
@@ -33,6 +34,8 @@ def _summary(found: dict[str, Any]) -> dict[str, Any]:
     entry["gain"] = found.get("gain", zero)
     entry["gain_over_previous"] = found.get("gain_over_previous", zero)
     entry["train_dev_gap"] = found["train_dev_gap"]
+    if "left_out" in found:
+        entry["passed_through"] = found["left_out"]
     return entry
 
 
@@ -62,6 +65,8 @@ def body(stage: Stage) -> None:
     iterations: list[str] = stage.values["iterations"]
     previous = [(name, stage.values["previous"][name]) for name in iterations]
     summary = {name: _summary(paths.read_json(paths.evaluation(name))) for name in ("base", *iterations)}
+    ran = [name for name in iterations if not summary[name].get("passed_through")]
+    summary[ran[-1]]["expected_next"] = expected_next([summary[name]["gain_over_previous"] for name in ran])
     tables = {
         "history": history(summary, SPLITS),
         "funnel": funnel(iterations),

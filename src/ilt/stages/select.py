@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from ilt import paths
 from ilt.asr.languages import say_taken_for
-from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.corpus.table import POOL_REFERENCE_TABLE, UTTERANCE_TABLE
 from ilt.labels.judging import judge
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import SelectParams
+from ilt.stages._left_out import pass_labels, why_left_out
 from ilt.stages._stage import Stage, run_stage
 
 
 def body(stage: Stage) -> None:
+    if why := why_left_out(stage):
+        before, after = (paths.labels(stage.iteration, name) for name in ("pseudo", "selected"))
+        pass_labels(stage, before, after, why)
+        return
     params = stage.section("select", SelectParams)
     frame, report = judge(
         LABEL_TABLE.read(paths.labels(stage.iteration, "pseudo")), UTTERANCE_TABLE.scan(paths.UTTERANCES),
         params, params.keep, params.max_expected_error, stage.values["normaliser"],
+        POOL_REFERENCE_TABLE.read(paths.POOL_REFERENCE) if params.method == "oracle" else None,
     )  # fmt: skip
     frame = say_taken_for(frame, stage.values["languages"])
     LABEL_TABLE.write(

@@ -11,10 +11,10 @@ def pack_adam(names: list[str], optimiser: torch.optim.Optimizer) -> dict[str, t
     """Value and both moments of each parameter of the first group, under `names`, in the group's order."""
     tensors = {}
     for name, parameter in zip(names, optimiser.param_groups[0]["params"], strict=True):
-        state = optimiser.state[parameter]
+        state = optimiser.state.get(parameter, {})  # a weight that no loss has reached has none
         tensors[f"value.{name}"] = parameter.detach().contiguous()
-        tensors[f"mean.{name}"] = state["exp_avg"].contiguous()
-        tensors[f"square.{name}"] = state["exp_avg_sq"].contiguous()
+        tensors[f"mean.{name}"] = state.get("exp_avg", torch.zeros_like(parameter)).contiguous()
+        tensors[f"square.{name}"] = state.get("exp_avg_sq", torch.zeros_like(parameter)).contiguous()
     return tensors
 
 

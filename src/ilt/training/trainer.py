@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from ilt.asr.batching import MemoryLimit, prefetched
 from ilt.asr.device import is_out_of_memory
 from ilt.asr.features import FeatureStore
+from ilt.asr.lineage import FULL
 from ilt.asr.recogniser import Recogniser
 from ilt.errors import IltError
 from ilt.params import TrainParams
@@ -103,6 +104,34 @@ def _save_adapter(peft_model: Any, folder: Path, base: str) -> None:
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
+class _AllWeights:
+    """All weights of a model in training, with the face of PEFT's model that `train_adapter` uses."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+        # What the model's authors froze (Whisper's sinusoids) stays frozen.
+        self.start = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+    def train(self) -> None:
+        self.model.train()
+
+    def eval(self) -> None:
+        self.model.eval()
+
+    def named_parameters(self) -> Any:
+        return self.model.named_parameters()
+
+    def save_pretrained(self, folder: str, safe_serialization: bool = True) -> None:  # noqa: ARG002
+        """The differences to where the training started, as safetensors, and a config that says so."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        now = dict(self.model.named_parameters())
+        changed = {name: (now[name].detach() - old).contiguous() for name, old in self.start.items()}
+        save_file(changed, path / "adapter_model.safetensors")
+        config = {"peft_type": FULL, "target_modules": []}
+        (path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
 class _Checkpoint:
     """Adapter, optimiser state and history, in a folder that outlives the stage's outs."""
 
@@ -167,13 +196,15 @@ def train_adapter(
     work: Path,
     start_from: Path | None = None,
     workers: int = 0,
+    full: bool = False,
 ) -> TrainResult:
     """Train a LoRA and save the best one, by `evaluate` (an error of generated text), to `folder`.
 
     The fresh LoRA, which changes nothing, is the first candidate.
 
-    start_from: an adapter to train on with, instead of a fresh one. work: where checkpoints lie. workers:
-    processes that prepare features. A batch that memory does not hold goes through in halves, with a message.
+    start_from: an adapter to train on with, instead of a fresh one. full: train all weights instead.
+    work: where checkpoints lie. workers: processes that prepare features. A batch that
+    memory does not hold goes through in halves, with a message.
     Raises IltError for a loss that is not finite, and where memory does not even hold one utterance.
     """
     frame = recogniser.extractor.hop_length / recogniser.extractor.sampling_rate
@@ -188,7 +219,7 @@ def train_adapter(
         seed,
         params.batch_seconds and params.batch_seconds / frame,
     )
-    peft_model = _with_lora(recogniser, params, start_from, seed)
+    peft_model = _AllWeights(recogniser.model) if full else _with_lora(recogniser, params, start_from, seed)
     trained = [(name, p) for name, p in peft_model.named_parameters() if p.requires_grad]
     names, parameters = [name for name, _ in trained], [p for _, p in trained]
     optimiser = torch.optim.AdamW(parameters, lr=0.0, weight_decay=params.weight_decay)
