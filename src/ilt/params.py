@@ -33,8 +33,10 @@ __all__ = [
     "SelectParams",
     "SourceParams",
     "TrainParams",
+    "check_params",
     "load_params",
     "merged",
+    "read_params",
 ]
 
 SPLITS = ("gold", "pool", "dev", "test", "retention")
@@ -478,12 +480,22 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
     Raises IltError that names each wrong key, with what was expected.
     """
+    return check_params(read_params(path))
+
+
+def read_params(path: Path = Path("params.yaml")) -> Any:
+    """What params.yaml says, unchecked. Raises IltError where it is missing or not YAML."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise IltError(f"{path} is missing; run this in the root of the repository") from None
     except yaml.YAMLError as error:
         raise IltError(f"{path} is not YAML: {error}") from None
+    return values
+
+
+def check_params(values: Any) -> Params:
+    """The parameters that such values are. Raises IltError as `load_params` does."""
     params = _validated(Params, values)
     _check_iterations(params)
     for name in params.iterations:
