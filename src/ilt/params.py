@@ -37,6 +37,7 @@ __all__ = [
     "load_params",
     "merged",
     "read_params",
+    "validated",
 ]
 
 SPLITS = ("gold", "pool", "dev", "test", "retention")
@@ -402,7 +403,7 @@ class Params(_Section):
         if not override:
             return section
         values = merged(section.model_dump(), override)
-        return _validated(type(section), values, f"iterations.{iteration}.{stage}")
+        return validated(type(section), values, f"iterations.{iteration}.{stage}")
 
     def ordered_iterations(self) -> list[str]:
         """Iteration names, from the first to the last."""
@@ -427,7 +428,8 @@ def merged(values: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _validated(kind: type[S], values: Any, where: str = "") -> S:
+def validated(kind: type[S], values: Any, where: str = "", file: str = "params.yaml") -> S:
+    """Values as a checked model. Raises IltError that names the file and, below `where`, each wrong key."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -443,7 +445,7 @@ def _validated(kind: type[S], values: Any, where: str = "") -> S:
                 lines.append(f"  {name}: {what}")
             else:
                 lines.append(f"  {name}: {what}, got {given!r}")
-        raise IltError("params.yaml is not valid:\n" + "\n".join(lines)) from None
+        raise IltError(f"{file} is not valid:\n" + "\n".join(lines)) from None
 
 
 def _check_iterations(params: Params) -> None:
@@ -496,7 +498,7 @@ def read_params(path: Path = Path("params.yaml")) -> Any:
 
 def check_params(values: Any) -> Params:
     """The parameters that such values are. Raises IltError as `load_params` does."""
-    params = _validated(Params, values)
+    params = validated(Params, values)
     _check_iterations(params)
     for name in params.iterations:
         for stage in ITERATION_STAGES:
