@@ -12,6 +12,7 @@ from ilt import paths
 from ilt.errors import IltError
 from ilt.figures import interval, percent
 from ilt.review.cli import app as review_app
+from ilt.tune.cli import app as tune_app
 
 __all__ = ["app"]
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 
 
 app.add_typer(review_app, name="review")
+app.add_typer(tune_app, name="tune")
 
 
 @app.callback()

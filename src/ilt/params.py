@@ -34,8 +34,11 @@ __all__ = [
     "SourceParams",
     "StopParams",
     "TrainParams",
+    "check_params",
     "load_params",
     "merged",
+    "read_params",
+    "validated",
 ]
 
 SPLITS = ("gold", "pool", "dev", "test", "retention")
@@ -422,7 +425,7 @@ class Params(_Section):
         if not override:
             return section
         values = merged(section.model_dump(), override)
-        return _validated(type(section), values, f"iterations.{iteration}.{stage}")
+        return validated(type(section), values, f"iterations.{iteration}.{stage}")
 
     def ordered_iterations(self) -> list[str]:
         """Iteration names, from the first to the last."""
@@ -447,7 +450,8 @@ def merged(values: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _validated(kind: type[S], values: Any, where: str = "") -> S:
+def validated(kind: type[S], values: Any, where: str = "", file: str = "params.yaml") -> S:
+    """Values as a checked model. Raises IltError that names the file and, below `where`, each wrong key."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -463,7 +467,7 @@ def _validated(kind: type[S], values: Any, where: str = "") -> S:
                 lines.append(f"  {name}: {what}")
             else:
                 lines.append(f"  {name}: {what}, got {given!r}")
-        raise IltError("params.yaml is not valid:\n" + "\n".join(lines)) from None
+        raise IltError(f"{file} is not valid:\n" + "\n".join(lines)) from None
 
 
 def _check_iterations(params: Params) -> None:
@@ -500,13 +504,23 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
     Raises IltError that names each wrong key, with what was expected.
     """
+    return check_params(read_params(path))
+
+
+def read_params(path: Path = Path("params.yaml")) -> Any:
+    """What params.yaml says, unchecked. Raises IltError where it is missing or not YAML."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise IltError(f"{path} is missing; run this in the root of the repository") from None
     except yaml.YAMLError as error:
         raise IltError(f"{path} is not YAML: {error}") from None
-    params = _validated(Params, values)
+    return values
+
+
+def check_params(values: Any) -> Params:
+    """The parameters that such values are. Raises IltError as `load_params` does."""
+    params = validated(Params, values)
     _check_iterations(params)
     for name in params.iterations:
         for stage in ITERATION_STAGES:

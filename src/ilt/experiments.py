@@ -1,0 +1,174 @@
+"""Named DVC experiments: run one in a copy of the repository, list them, read what they left.
+
+An experiment that is there already is run again under the same name: stages whose inputs are the same come
+from DVC's run cache and do not run, so that a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ilt.errors import IltError
+from ilt.revisions import filesystem
+
+__all__ = [
+    "ExperimentError",
+    "Ran",
+    "experiments",
+    "override",
+    "read_json",
+    "remove_experiment",
+    "run_experiment",
+    "stop_process",
+]
+
+TAIL = 12
+"""Lines of output that an error quotes."""
+
+
+class ExperimentError(IltError):
+    """An experiment ended with an error; `tail` is the end of what it printed."""
+
+    def __init__(self, name: str, status: int, tail: Sequence[str], log: Path | None) -> None:
+        self.tail = "\n".join(tail)
+        where = f"; all of it is in {log}" if log else ""
+        super().__init__(
+            f"experiment {name} failed with status {status}{where}. Its last lines:\n{self.tail}"
+        )
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished run. name: of the experiment. stages: those that ran, in order, without cached ones."""
+
+    name: str
+    stages: tuple[str, ...]
+
+
+def override(key: str, value: Any) -> str:
+    """What `dvc exp run -S` takes to set a key of params.yaml, whether it stands there or not.
+
+    value: None, a bool, a number, a string, or lists and dicts of these.
+    """
+    return f"++{key}={_hydra(value)}"
+
+
+def _hydra(value: Any) -> str:
+    """A value in Hydra's override grammar."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_hydra(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_hydra(item) for item in value) + "]"
+    escaped = str(value).replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def experiments() -> set[str]:
+    """The names of all experiments, of whatever commit. Raises IltError outside of a DVC repository."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            found = repo.experiments.ls(all_commits=True)
+    except DvcException as error:
+        raise IltError(f"there are no experiments: {error}; run this in the root of the repository") from None
+    return {name for names in found.values() for name, _ in names}
+
+
+def remove_experiment(name: str) -> None:
+    """Forget an experiment, if there is one; what its stages made stays in DVC's cache."""
+    from dvc.repo import Repo
+
+    if name in experiments():
+        with Repo() as repo:
+            repo.experiments.remove(exp_names=[name])
+
+
+def run_experiment(
+    name: str,
+    overrides: Sequence[str] = (),
+    targets: Sequence[str] = (),
+    log: Path | None = None,
+    started: Callable[[psutil.Process], None] | None = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> Ran:
+    """Run an experiment in a temporary copy of the repository (`dvc exp run --temp`); the workspace stays.
+
+    The copy has what git tracks, with changes that are not committed. An experiment of this name is replaced.
+    overrides: for `-S`, see `override`. targets: stages; none: the whole pipeline. log: a file that all
+    output is added to. started: is told the process. on_stage: is told each stage that runs.
+    Raises ExperimentError where it fails. Whatever else ends this call ends the run with all its processes.
+    """
+    remove_experiment(name)
+    settings = [part for text in overrides for part in ("-S", text)]
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name, *settings, *targets]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    stages: list[str] = []
+    tail: deque[str] = deque(maxlen=TAIL)
+    process = psutil.Popen(
+        command, env={**os.environ, "PATH": path}, text=True, errors="replace",
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        if started is not None:
+            started(process)
+        for line in process.stdout:
+            if log is not None:
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(line)
+            if line.strip():
+                tail.append(line.rstrip())
+            if found := re.match(r"Running stage '([^']+)'", line):
+                stages.append(found[1])
+                if on_stage is not None:
+                    on_stage(found[1])
+        status = process.wait()
+    finally:
+        stop_process(process)
+    if status:
+        raise ExperimentError(name, status, list(tail), log)
+    return Ran(name, tuple(stages))
+
+
+def stop_process(process: psutil.Process) -> None:
+    """End a process and all that it started, if it still runs."""
+    try:
+        family = [*process.children(recursive=True), process] if process.is_running() else []
+    except psutil.NoSuchProcess:
+        return
+    for one in family:
+        try:
+            one.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    for one in psutil.wait_procs(family, timeout=10)[1]:
+        try:
+            one.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def read_json(name: str, path: Path) -> Any:
+    """A JSON file of an experiment (or any revision), or None where it is not there."""
+    try:
+        return json.loads(filesystem(name).read_text(path.as_posix(), encoding="utf-8"))
+    except FileNotFoundError:
+        return None

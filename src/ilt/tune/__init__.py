@@ -1,0 +1,1 @@
+"""Settings by themselves: search over params.yaml, each trial a DVC experiment."""
