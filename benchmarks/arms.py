@@ -22,9 +22,9 @@ import polars as pl
 import yaml
 
 from ilt.evaluation.assess import compare
+from ilt.machine import machine
 from ilt.params import merged
 from ilt.paths import write_json
-from machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 

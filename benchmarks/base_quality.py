@@ -21,9 +21,9 @@ from ilt.corpus.importing import Limits, import_rows
 from ilt.corpus.manifest import Manifest
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.evaluation.scoring import rates
+from ilt.machine import machine
 from ilt.params import ModelParams, load_params
 from ilt.paths import write_json
-from machine import machine
 
 PER_LANGUAGE = 60
 

@@ -31,9 +31,9 @@ from ilt.corpus.build import read_corpus
 from ilt.corpus.demo import demo_corpus
 from ilt.corpus.importing import Limits, import_rows
 from ilt.corpus.manifest import Manifest
+from ilt.machine import machine
 from ilt.params import CorpusParams, load_params
 from ilt.paths import write_json
-from machine import machine
 
 DOCS, RESULTS = Path("docs/corpora.md"), Path("benchmarks/results")
 COMPARED = ["id", "language", "speaker", "split", "duration", "audio_hash", "text"]

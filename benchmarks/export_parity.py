@@ -28,8 +28,8 @@ from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.export.heard import heard_by_recogniser
 from ilt.export.options import RECORD
 from ilt.export.parity import measure
+from ilt.machine import machine
 from ilt.params import load_params
-from machine import machine
 
 FORMS: dict[str, list[str]] = {
     "merged, float32, in `transformers.pipeline`": ["merged"],

@@ -22,8 +22,8 @@ from pathlib import Path
 import polars as pl
 
 from ilt.evaluation.assess import compare
+from ilt.machine import machine
 from ilt.paths import write_json
-from machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 

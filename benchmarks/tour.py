@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import machine
+from ilt.machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "tour.md"

@@ -204,6 +204,23 @@ def doctor(
 
 
 @app.command()
+def ablate(
+    data: Annotated[
+        list[str] | None, typer.Option(help="A data set of ablation.yaml; may be repeated. Else all.")
+    ] = None,
+    arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Of data sets that come from a manifest.")] = None,
+    queue: Annotated[bool, typer.Option(help="Only put the runs into DVC's queue.")] = False,
+    read: Annotated[bool, typer.Option(help="Run nothing; write the results of what is there.")] = False,
+    file: Annotated[Path, typer.Option(help="Seeds, sizes and data sets.")] = Path("ablation.yaml"),
+) -> None:
+    """Compare ILT with its control arms, each a DVC experiment; after a stop, the same command goes on."""
+    from ilt.ablation.command import run_ablation
+
+    run_ablation(file, data or [], arm or [], manifest, queue, read)
+
+
+@app.command()
 def export(
     iteration: Annotated[str, typer.Argument(help="An iteration, as it3; or base.")],
     to: Annotated[str, typer.Option(help="merged, adapter or ctranslate2.")],

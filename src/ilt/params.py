@@ -427,6 +427,12 @@ class Params(_Section):
         values = merged(section.model_dump(), override)
         return validated(type(section), values, f"iterations.{iteration}.{stage}")
 
+    def training(self, iteration: str, stage: str) -> TrainParams:
+        """The resolved values of one training stage of one iteration."""
+        section = self.stage(iteration, stage)
+        assert isinstance(section, TrainParams)
+        return section
+
     def ordered_iterations(self) -> list[str]:
         """Iteration names, from the first to the last."""
         following = {str(entry["prev"]): name for name, entry in self.iterations.items()}

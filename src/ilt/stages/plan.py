@@ -26,8 +26,8 @@ def _left_out(params: Params, iteration: str, first: bool, stage: str) -> str | 
     if isinstance(section, TrainParams) and section.steps == 0:
         return f"{stage}.steps is 0"
     if stage in ("label", "select", "correct"):
-        uses = [params.stage(iteration, name) for name in ("feedback", "fix")]
-        if all(isinstance(use, TrainParams) and (use.steps == 0 or use.gold_share == 1) for use in uses):
+        uses = [params.training(iteration, name) for name in ("feedback", "fix")]
+        if all(use.steps == 0 or use.gold_share == 1 for use in uses):
             return "feedback and fix train on gold alone"
     if isinstance(section, CorrectParams) and not section.enabled:
         return "correct.enabled is false"

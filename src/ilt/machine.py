@@ -1,4 +1,4 @@
-"""What a benchmark ran on, to stand beside its figures."""
+"""What figures were measured on, to stand beside them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,178 @@
+"""The arms of the ablation, as params.yaml would say them: all with as many optimiser steps as full ILT."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from ilt.errors import IltError
+from ilt.params import ITERATION_STAGES, TRAINING_STAGES, check_params
+
+__all__ = ["ARMS", "MIXTURES", "PLAIN", "arm_values", "last_iteration", "reduced"]
+
+Values = dict[str, Any]
+
+PLAIN = ("one_long", "reset_no_pseudo")
+"""Plain LoRA: arms that train LoRA on gold alone. ILT is compared with the better of them."""
+
+
+def reduced(values: Values, settings: dict[str, Any], steps: float) -> Values:
+    """params.yaml with `settings` (dotted keys) and with all steps times `steps`, at least 1.
+
+    A key of a stage means all iterations, those that override it too. Steps are written out for each stage of
+    each iteration. Raises IltError for keys that do not exist.
+    """
+    changed = copy.deepcopy(values)
+    for key, value in settings.items():
+        _set(changed, key.split("."), value)
+        if key.split(".")[0] in ITERATION_STAGES:
+            for entry in changed["iterations"].values():
+                _forget(entry, key.split("."))
+    params = check_params(changed)
+    for name, entry in changed["iterations"].items():
+        for stage in TRAINING_STAGES:
+            section = params.training(name, stage)
+            if section.steps is None:
+                raise IltError(
+                    f"{stage} of {name} is given in epochs; an ablation at equal steps needs steps"
+                )
+            entry[stage] = (entry.get(stage) or {}) | {"steps": max(1, round(section.steps * steps))}
+    return changed
+
+
+def _set(values: Values, path: list[str], value: Any) -> None:
+    *sections, key = path
+    at: Any = values
+    for part in sections:
+        if not isinstance(at, dict) or part not in at:
+            raise IltError(f"ablation.yaml: there is no {'.'.join(path)} in params.yaml")
+        at = at[part]
+    at[key] = value
+
+
+def _forget(entry: Values, path: list[str]) -> None:
+    *sections, key = path
+    at: Any = entry
+    for part in sections:
+        at = at.get(part)
+        if not isinstance(at, dict):
+            return
+    at.pop(key, None)
+
+
+def _order(values: Values) -> list[str]:
+    return check_params(values).ordered_iterations()
+
+
+def _steps(values: Values, name: str) -> dict[str, int]:
+    return {stage: values["iterations"][name][stage]["steps"] for stage in TRAINING_STAGES}
+
+
+def _everywhere(values: Values, stage: str, key: str, value: Any) -> None:
+    values[stage][key] = value
+    for entry in values["iterations"].values():
+        if key in (entry.get(stage) or {}):
+            entry[stage][key] = value
+
+
+def _ilt(count: int) -> Callable[[Values, float], None]:
+    def change(values: Values, _: float) -> None:
+        """The same steps over `count` iterations: the first is as it is, the others share what is left."""
+        order = _order(values)
+        if count == len(order):
+            return
+        entries = [values["iterations"][name] for name in order]
+        total = sum(sum(_steps(values, name).values()) for name in order)
+        first = _steps(values, order[0])
+        if count == 1:
+            entries[0]["feedback"]["steps"] += total - sum(first.values())
+            values["iterations"] = {order[0]: entries[0]}
+            return
+        left = total - sum(first.values())
+        made: dict[str, Values] = {order[0]: entries[0]}
+        previous = order[0]
+        for number in range(2, count + 1):
+            entry = copy.deepcopy(entries[min(number, len(order)) - 1])
+            share = left // (count - 1) + (number - 2 < left % (count - 1))
+            weights = {stage: entry[stage]["steps"] for stage in TRAINING_STAGES}
+            for stage in ("focus", "fix"):
+                entry[stage]["steps"] = max(1, round(share * weights[stage] / sum(weights.values())))
+            rest = share - entry["focus"]["steps"] - entry["fix"]["steps"]
+            if rest < 1:
+                raise IltError(
+                    f"{total} steps are too few for {count} iterations; raise steps in ablation.yaml"
+                )
+            entry["feedback"]["steps"] = rest
+            name = order[number - 1] if number <= len(order) else f"it{number}"
+            made[name] = entry | {"prev": previous}
+            previous = name
+        values["iterations"] = made
+
+    return change
+
+
+def _mode(mode: str) -> Callable[[Values, float], None]:
+    def change(values: Values, factor: float) -> None:
+        values["adapter"]["mode"] = mode
+        if mode == "full":
+            rate = check_params(values).training(_order(values)[0], "focus").learning_rate
+            values["iterations"][_order(values)[0]]["focus"]["learning_rate"] = rate * factor
+
+    return change
+
+
+def _method(method: str) -> Callable[[Values, float], None]:
+    return lambda values, _: _everywhere(values, "select", "method", method)
+
+
+def _gold(share: float) -> Callable[[Values, float], None]:
+    def change(values: Values, _: float) -> None:
+        for stage in ("feedback", "fix"):
+            _everywhere(values, stage, "gold_share", share)
+
+    return change
+
+
+def _no_fix(values: Values, _: float) -> None:
+    """Labels stay as they were selected; what fix would have trained, feedback does."""
+    _everywhere(values, "correct", "enabled", False)
+    for entry in values["iterations"].values():
+        entry["feedback"]["steps"] += entry["fix"]["steps"]
+        entry["fix"]["steps"] = 0
+
+
+MIXTURES = {"gold10": 0.1, "gold50": 0.5}
+"""Arms that mix gold and pseudo-labels otherwise in feedback and fix, by the share of gold."""
+
+ARMS: dict[str, tuple[str, Callable[[Values, float], None]]] = {
+    "ilt3": ("full ILT, three iterations", _ilt(3)),
+    "one_long": ("one long LoRA on gold", _mode("single")),
+    "full_ft": ("full fine-tuning on gold", _mode("full")),
+    "reset_no_pseudo": ("merge-and-reset on gold, without pseudo-labels", _gold(1.0)),
+    "continue": ("ILT's data, but one adapter trained on and on", _mode("continue")),
+    "unfiltered": ("ILT with all pseudo-labels", _method("all")),
+    "logprob": ("ILT with labels of the best mean log-probability", _method("logprob")),
+    "no_fix": ("ILT without correct and fix", _no_fix),
+    "oracle": ("ILT with labels selected by their true error", _method("oracle")),
+    "ilt1": ("full ILT, one iteration", _ilt(1)),
+    "ilt2": ("full ILT, two iterations", _ilt(2)),
+    "ilt5": ("full ILT, five iterations", _ilt(5)),
+    **{name: (f"full ILT, {share:.0%} gold in a batch", _gold(share)) for name, share in MIXTURES.items()},
+}
+"""By name: what it is, and what makes it of params.yaml. The base, untouched, is measured with each."""
+
+
+def arm_values(arm: str, values: Values, seed: int, full_learning_rate: float) -> Values:
+    """params.yaml of one arm with one seed. Raises IltError where the parameters cannot be."""
+    changed = copy.deepcopy(values)
+    changed["seed"] = seed
+    ARMS[arm][1](changed, full_learning_rate)
+    check_params(changed)
+    return changed
+
+
+def last_iteration(values: Values) -> str:
+    """The iteration that holds an arm's result: of arms that train once, the first."""
+    order = _order(values)
+    return order[0] if values["adapter"]["mode"] in ("single", "full") else order[-1]

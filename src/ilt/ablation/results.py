@@ -1,0 +1,131 @@
+"""What came of the arms: error rates by seed, cost, and contrasts with intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ilt import paths
+from ilt.ablation.arms import ARMS, PLAIN
+from ilt.ablation.running import Run
+from ilt.evaluation.scoring import frame_errors, gain_interval, rate
+from ilt.labels.table import PREDICTION_TABLE
+from ilt.params import ITERATION_STAGES
+from ilt.revisions import filesystem
+
+__all__ = ["Outcome", "outcome_of", "summarise"]
+
+OURS = "ilt3"
+SAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One arm with one seed, on test. errors, units: of each utterance; references: what was said there.
+
+    dev, retention: micro error rates, None where there are no such utterances. minutes: of all its stages,
+    as long as each took where it ran.
+    """
+
+    arm: str
+    seed: int
+    references: list[str]
+    errors: np.ndarray
+    units: np.ndarray
+    dev: float | None
+    retention: float | None
+    minutes: float
+
+
+def outcome_of(run: Run, base: bool = False) -> Outcome:
+    """Read an experiment; base: the untouched base, as that experiment measured it."""
+    files = filesystem(run.name)
+    iteration = "base" if base else run.last
+    with files.open(paths.predictions(iteration).as_posix(), "rb") as file:
+        predictions = PREDICTION_TABLE.conform(pl.read_parquet(file))
+    normaliser = run.values["evaluate"]["normaliser"]
+    test = predictions.filter(pl.col("split") == "test").sort("id")
+    errors, units = frame_errors(test, "reference", "hypothesis", normaliser)
+
+    def micro(split: str) -> float | None:
+        rows = predictions.filter(pl.col("split") == split)
+        return (
+            round(rate(*frame_errors(rows, "reference", "hypothesis", normaliser)), 6) if len(rows) else None
+        )
+
+    seconds = 0.0
+    if not base:
+        order = list(run.values["iterations"])
+        for name in order[: order.index(run.last) + 1]:
+            for stage in ITERATION_STAGES:
+                cost = json.loads(files.read_text(paths.costs(name, stage).as_posix(), encoding="utf-8"))
+                seconds += float(cost["seconds"])
+    return Outcome(
+        "base" if base else run.arm, run.seed, test["reference"].to_list(), errors, units,
+        micro("dev"), micro("retention"), round(seconds / 60, 2),
+    )  # fmt: skip
+
+
+def _contrast(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> dict[str, Any]:
+    """Gain of ours over theirs in micro error rate, over the seeds that both have, with a paired bootstrap.
+
+    Where all seeds share their utterances, an utterance is resampled with all its seeds, since these are not
+    independent; where each seed has utterances of its own, all of them are.
+    """
+    seeds = sorted({one.seed for one in ours} & {one.seed for one in theirs})
+    pairs = [[next(one for one in side if one.seed == seed) for side in (ours, theirs)] for seed in seeds]
+    same = all(pair[0].references == pairs[0][0].references for pair in pairs)
+    join = (lambda parts: np.sum(parts, axis=0)) if same else np.concatenate
+    counts = [
+        (join([pair[side].errors for pair in pairs]), join([pair[side].units for pair in pairs]))
+        for side in (0, 1)
+    ]
+    found = gain_interval(counts[1], counts[0], SAMPLES, 1)
+    return {"gain": found["micro"], "low": found["low"], "high": found["high"], "seeds": seeds}
+
+
+def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """JSON-ready results of one data set, all figures fractions, lists by seed.
+
+    arms: by name `test_micro`, `dev_micro`, `retention`, `minutes` and `seeds`. contrasts: of `OURS` with each
+    arm, and of it with the better plain LoRA (`PLAIN`, by mean on dev). closed: the share of the distance
+    between that one and the oracle that `OURS` closes, None without both.
+    """
+    by_arm: dict[str, list[Outcome]] = {}
+    for one in sorted(outcomes, key=lambda one: one.seed):
+        by_arm.setdefault(one.arm, []).append(one)
+    order = [name for name in ("base", *ARMS) if name in by_arm]
+    arms = {
+        name: {
+            "test_micro": [round(rate(one.errors, one.units), 6) for one in by_arm[name]],
+            "dev_micro": [one.dev for one in by_arm[name]],
+            "retention": [one.retention for one in by_arm[name]],
+            "minutes": [one.minutes for one in by_arm[name]],
+            "seeds": [one.seed for one in by_arm[name]],
+        }
+        for name in order
+    }
+    result: dict[str, Any] = {"arms": arms, "contrasts": {}, "best_plain": None, "closed": None}
+    if OURS not in by_arm:
+        return result
+    ours = by_arm[OURS]
+    shared = {one.seed for one in ours}
+    result["contrasts"] = {
+        f"{OURS}-vs-{name}": _contrast(ours, by_arm[name])
+        for name in order
+        if name != OURS and shared & {one.seed for one in by_arm[name]}
+    }
+    plain = [name for name in PLAIN if name in by_arm and None not in arms[name]["dev_micro"]]
+    if plain:
+        best = min(plain, key=lambda name: float(np.mean(arms[name]["dev_micro"])))
+        result["best_plain"] = best
+        oracle = result["contrasts"].get(f"{OURS}-vs-oracle")
+        gained = result["contrasts"].get(f"{OURS}-vs-{best}")
+        if oracle and gained and gained["gain"] - oracle["gain"] > 0 and oracle["seeds"] == gained["seeds"]:
+            result["closed"] = round(gained["gain"] / (gained["gain"] - oracle["gain"]), 4)
+    return result

@@ -1,0 +1,103 @@
+"""Running the arms: each is a named DVC experiment; what is there already, as it should be, is not run again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ilt.ablation.arms import ARMS, arm_values, last_iteration, reduced
+from ilt.ablation.file import AblationFile
+from ilt.errors import IltError
+from ilt.experiments import experiments, override, run_experiment
+from ilt.params import check_params
+from ilt.revisions import filesystem
+
+__all__ = ["Run", "differences", "is_done", "planned", "queue", "run"]
+
+LOGS = Path(".ilt") / "ablation"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm on one data set with one seed.
+
+    values: params.yaml as it should be. overrides: what makes it so, for `dvc exp run -S`.
+    """
+
+    data: str
+    seed: int
+    arm: str
+    values: dict[str, Any]
+    overrides: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the experiment; DVC's names hold no underscores that git would not, and ours none at all."""
+        return f"ablate-{self.data}-s{self.seed}-{self.arm.replace('_', '-')}"
+
+    @property
+    def last(self) -> str:
+        """The iteration that holds the result."""
+        return last_iteration(self.values)
+
+
+def planned(
+    file: AblationFile, params: dict[str, Any], data: Sequence[str], extra: dict[str, dict[str, Any]]
+) -> Iterator[Run]:
+    """All runs, seed by seed, full ILT first, since its stages serve the others from DVC's cache.
+
+    params: params.yaml. data: names of data sets; extra: further keys of params.yaml for a data set.
+    Raises IltError for a data set that ablation.yaml does not have, and for parameters that cannot be.
+    """
+    for seed in file.seeds:
+        for name in data:
+            if name not in file.data:
+                raise IltError(f"ablation.yaml has no data set {name!r}; it has {', '.join(file.data)}")
+            small = reduced(params, file.data[name] | extra.get(name, {}) | file.reduce, file.steps)
+            for arm in ARMS:
+                values = arm_values(arm, small, seed, file.full_learning_rate)
+                yield Run(name, seed, arm, values, tuple(differences(params, values)))
+
+
+def differences(before: dict[str, Any], after: dict[str, Any], above: str = "") -> list[str]:
+    """Overrides for `dvc exp run -S` that make `after` of `before`."""
+    found = [f"~{above}{key}" for key in before if key not in after]
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(old, dict) and isinstance(value, dict) and old and value:
+            found += differences(old, value, f"{above}{key}.")
+        elif key not in before or old != value:
+            found.append(override(f"{above}{key}", value))
+    return found
+
+
+def is_done(run: Run) -> bool:
+    """Whether an experiment of this name exists, with exactly these parameters."""
+    if run.name not in experiments():
+        return False
+    found = yaml.safe_load(filesystem(run.name).read_text("params.yaml", encoding="utf-8"))
+    return check_params(found) == check_params(run.values)
+
+
+def run(one: Run) -> tuple[str, ...]:
+    """Run one arm; the stages that ran, without those that came from the cache. Raises ExperimentError."""
+    done = run_experiment(one.name, one.overrides, [f"evaluate@{one.last}"], LOGS / f"{one.name}.log")
+    return done.stages
+
+
+def queue(one: Run) -> None:
+    """Put one arm into DVC's queue, for `dvc queue start`. Raises IltError where DVC refuses it."""
+    settings = [part for text in one.overrides for part in ("-S", text)]
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--name", one.name, *settings]
+    done = subprocess.run(
+        [*command, f"evaluate@{one.last}"], check=False, text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    if done.returncode:
+        raise IltError(f"{one.name} cannot be queued: {done.stdout.strip()[-500:]}")

@@ -1,0 +1,61 @@
+"""Results of the ablation as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ilt.ablation.arms import ARMS
+from ilt.ablation.results import OURS
+from ilt.figures import interval
+
+__all__ = ["to_markdown"]
+
+
+def _spread(values: list[float | None]) -> str:
+    """Mean and standard deviation over seeds, in percent."""
+    known = [100 * value for value in values if value is not None]
+    if not known:
+        return ""
+    deviation = f" ± {np.std(known, ddof=1):.1f}" if len(known) > 1 else ""
+    return f"{np.mean(known):.1f}{deviation}"
+
+
+def _sentences(found: dict[str, Any]) -> list[str]:
+    lines = []
+    contrasts = found["contrasts"]
+    behind = [
+        name.removeprefix(f"{OURS}-vs-")
+        for name, one in contrasts.items()
+        if one["low"] <= 0 and not name.endswith(("-base", "-oracle"))
+    ]
+    if contrasts:
+        lines.append(
+            f"`{OURS}` is not ahead with its interval clear of 0 of: {', '.join(f'`{name}`' for name in behind)}."
+            if behind
+            else f"`{OURS}` is ahead of every arm but the oracle with its interval clear of 0."
+        )
+    if found["best_plain"]:
+        closed = "" if found["closed"] is None else (
+            f"; of the distance from there to the oracle, `{OURS}` closes {100 * found['closed']:.0f} %"
+        )  # fmt: skip
+        lines.append(f"The better plain LoRA, by dev, is `{found['best_plain']}`{closed}.")
+    return lines
+
+
+def to_markdown(found: dict[str, Any]) -> str:
+    """A table and what follows from it, for one data set."""
+    rows = [
+        f"| arm | what it is | seeds | test | retention | minutes | gain of `{OURS}` over it [95 %] |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, arm in found["arms"].items():
+        what = "the base as it is" if name == "base" else ARMS[name][0]
+        contrast = found["contrasts"].get(f"{OURS}-vs-{name}")
+        gain = interval(contrast | {"micro": contrast["gain"]}) if contrast else ""
+        minutes = f"{np.mean(arm['minutes']):.1f}" if name != "base" else ""
+        cells = [f"`{name}`", what, str(len(arm["seeds"])), _spread(arm["test_micro"]),
+                 _spread(arm["retention"]), minutes, gain]  # fmt: skip
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*rows, "", *_sentences(found)]) + "\n"
