@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro summary lint test test-full clean
+.PHONY: help setup repro summary ablation lint test test-full clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ repro: $(READY) ## run the pipeline (dvc repro) and show the iterations
 
 summary: $(READY) ## show the iterations again
 	ilt summary --languages
+
+ablation: $(READY) ## ILT against its control arms (hours, goes on after a stop; MANIFEST=... adds people's speech)
+	ilt ablate $(if $(MANIFEST),--manifest $(MANIFEST))
 
 lint: $(READY) ## ruff and mypy
 	ruff check .

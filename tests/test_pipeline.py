@@ -285,7 +285,7 @@ def test_the_same_hashes_from_empty_caches(finished, tmp_path):
     assert {path: ours[path] for path in compared} == {path: theirs[path] for path in compared}
 
 
-@pytest.mark.parametrize(("mode", "steps"), [("continue", 6), ("single", 18)])
+@pytest.mark.parametrize(("mode", "steps"), [("continue", 6), ("single", 18), ("full", 18)])
 def test_the_control_arms_are_parameters(copied, mode, steps):
     def change(values):
         values["adapter"]["mode"] = mode
@@ -297,6 +297,31 @@ def test_the_control_arms_are_parameters(copied, mode, steps):
     assert len(lineage["adapters"]) == 1
     focus = json.loads((copied / "data/details/it1/focus.json").read_text(encoding="utf-8"))
     assert focus["steps"] == steps
+    if mode == "full":
+        assert focus["trainable_parameters"] > 3_000_000
+    if mode != "continue":
+        fixed = LABEL_TABLE.read(copied / "data/labels/it1/fixed.parquet").filter(split="pool")
+        assert not fixed["selected"].any()
+        assert fixed["reason"].str.contains(f"^dropped: adapter.mode is {mode}").all()
+
+
+def test_iterations_behind_a_stop_pass_the_model_through(copied):
+    # The tiny model gains nothing in its first iteration, so that any least gain stops it.
+    output = run(copied, "dvc", "exp", "run", "-S", "stop.min_gain=0.001")
+    assert "stopped after it1" in output
+    ours, before = (json.loads((copied / f"data/lineage/{name}.json").read_text()) for name in ("it2", "it1"))
+    assert ours == before
+    fixed = {it: LABEL_TABLE.read(copied / f"data/labels/{it}/fixed.parquet") for it in ("it1", "it2")}
+    assert fixed["it2"].select("id", "text", "selected").equals(fixed["it1"].select("id", "text", "selected"))
+    machine = fixed["it2"].filter(pl.col("split") != "gold")
+    assert machine["reason"].str.contains("; passed through, stopped after it1: its gain on dev").all()
+    summary = json.loads((copied / "data/metrics/summary.json").read_text(encoding="utf-8"))
+    assert "stopped after it1" in summary["it2"]["passed_through"]
+    assert summary["it2"]["test"] == summary["it1"]["test"]
+    assert summary["it2"]["gain_over_previous"]["micro"] == 0
+    assert "expected_next" in summary["it1"] and "expected_next" not in summary["it2"]
+    costs = json.loads((copied / "data/metrics/costs.json").read_text(encoding="utf-8"))
+    assert sum(cost["seconds"] for cost in costs["it2"].values()) < 10
 
 
 def test_people_win_over_the_model(copied):

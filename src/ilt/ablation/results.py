@@ -92,15 +92,15 @@ def _contrast(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> dict[str, A
 def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """JSON-ready results of one data set, all figures fractions, lists by seed.
 
-    arms: by name `test_micro`, `dev_micro`, `retention`, `minutes` and `seeds`. contrasts: of `OURS` with each
-    arm, and of it with the better plain LoRA (`PLAIN`, by mean on dev). closed: the share of the distance
+    arms: by name `test_micro`, `dev_micro`, `retention`, `minutes` and `seeds`. contrasts: of `OURS` with
+    each arm. best_plain: the better plain LoRA (`PLAIN`, by mean on dev). closed: the share of the distance
     between that one and the oracle that `OURS` closes, None without both.
     """
     by_arm: dict[str, list[Outcome]] = {}
     for one in sorted(outcomes, key=lambda one: one.seed):
         by_arm.setdefault(one.arm, []).append(one)
     order = [name for name in ("base", *ARMS) if name in by_arm]
-    arms = {
+    arms: dict[str, dict[str, Any]] = {
         name: {
             "test_micro": [round(rate(one.errors, one.units), 6) for one in by_arm[name]],
             "dev_micro": [one.dev for one in by_arm[name]],

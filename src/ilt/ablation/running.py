@@ -1,4 +1,4 @@
-"""Running the arms: each is a named DVC experiment; what is there already, as it should be, is not run again."""
+"""Running the arms: each is a named DVC experiment; what is there already is not run again."""
 
 from __future__ import annotations
 

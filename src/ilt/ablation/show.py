@@ -32,7 +32,8 @@ def _sentences(found: dict[str, Any]) -> list[str]:
     ]
     if contrasts:
         lines.append(
-            f"`{OURS}` is not ahead with its interval clear of 0 of: {', '.join(f'`{name}`' for name in behind)}."
+            f"`{OURS}` is not clearly ahead of (its interval holds 0 or lies below): "
+            f"{', '.join(f'`{name}`' for name in behind)}."
             if behind
             else f"`{OURS}` is ahead of every arm but the oracle with its interval clear of 0."
         )

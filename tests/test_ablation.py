@@ -1,0 +1,147 @@
+"""The ablation: arms are equal in steps, contrasts have the right sign, and a second call runs nothing."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from ilt.ablation.arms import ARMS, arm_values, last_iteration, reduced
+from ilt.ablation.file import read_ablation_file
+from ilt.ablation.results import Outcome, summarise
+from ilt.ablation.running import differences, planned
+from ilt.ablation.show import to_markdown
+from ilt.errors import IltError
+from ilt.params import TRAINING_STAGES, check_params, read_params
+from ilt.stages.plan import resolve
+from test_pipeline import ROOT, edit_params, new_repository, run, stages_run
+
+FILE = read_ablation_file(ROOT / "ablation.yaml")
+PARAMS = read_params(ROOT / "params.yaml")
+
+
+@pytest.fixture(scope="module")
+def small():
+    return reduced(PARAMS, FILE.data["demo"] | FILE.reduce, FILE.steps)
+
+
+def steps_of(values):
+    """Optimiser steps of the stages that run, as the stages are told."""
+    files = resolve(check_params(values))
+    total = 0
+    for name in values["iterations"]:
+        for stage in TRAINING_STAGES:
+            told = files[f"{name}/{stage}"]
+            if "left_out" not in told:
+                total += sum(each["steps"] for each in told.get("stages", [told["train"]]))
+    return total
+
+
+@pytest.mark.parametrize("arm", list(ARMS))
+def test_every_arm_takes_as_many_steps_as_full_ilt(arm, small):
+    values = arm_values(arm, small, 1, FILE.full_learning_rate)
+    assert steps_of(values) == steps_of(small) > 0
+    assert last_iteration(values) in values["iterations"]
+
+
+def test_arms_that_iterate_share_their_first_iteration(small):
+    first = [arm_values(arm, small, 1, 0.2)["iterations"]["it1"] for arm in ("ilt2", "ilt3", "ilt5")]
+    assert first[0] == first[1] == first[2]
+
+
+def test_a_key_of_a_stage_means_all_iterations():
+    changed = reduced(PARAMS, {"select.keep": 0.3, "focus.batch_size": 4}, 0.1)
+    params = check_params(changed)
+    for name in params.iterations:
+        assert params.stage(name, "select").keep == 0.3
+        assert params.training(name, "focus").batch_size == 4
+    assert params.training("it1", "focus").steps == round(0.1 * PARAMS["iterations"]["it1"]["focus"]["steps"])
+
+
+@pytest.mark.parametrize("key", ["focus.batch", "corpus.demo.pools.x", "nothing"])
+def test_an_unknown_key_is_named(key):
+    with pytest.raises(IltError, match=key.split(".")[0]):
+        reduced(PARAMS, {key: 1}, 1.0)
+
+
+def test_an_unknown_data_set_is_named():
+    with pytest.raises(IltError, match="no data set 'digits'; it has demo"):
+        list(planned(FILE, PARAMS, ["digits"], {}))
+
+
+def test_differences_name_what_changed_alone():
+    before = {"a": {"b": 1, "c": {"d": 2}}, "e": {"f": 1}}
+    after = {"a": {"b": 1, "c": {"d": 3}}, "g": {"h": [1]}}
+    assert differences(before, after) == ["~e", "++a.c.d=3", "++g={h:[1]}"]
+
+
+def outcome(arm, seed, errors, words="w", dev=0.1):
+    count = len(errors)
+    references = [f"{words} {number}" for number in range(count)]
+    return Outcome(arm, seed, references, np.array(errors), np.full(count, 4), dev, None, 2.5)
+
+
+def test_contrasts_are_gains_of_full_ilt_and_tell_what_it_closes():
+    rng = np.random.default_rng(1)
+    found = []
+    for seed in (1, 2):
+        plain = rng.integers(1, 4, 60)
+        found += [outcome("one_long", seed, plain), outcome("oracle", seed, plain - 1)]
+        found += [outcome("ilt3", seed, np.where(np.arange(60) % 4, plain - 1, plain))]
+    result = summarise(found)
+    contrast = result["contrasts"]["ilt3-vs-one_long"]
+    assert contrast["gain"] == pytest.approx(0.75 * 0.25)
+    assert 0 < contrast["low"] < contrast["gain"] < contrast["high"]
+    assert result["contrasts"]["ilt3-vs-oracle"]["high"] < 0
+    assert result["closed"] == pytest.approx(0.75)
+    assert result["arms"]["ilt3"]["minutes"] == [2.5, 2.5]
+    page = to_markdown(result)
+    assert "ahead of every arm but the oracle" in page and "closes 75 %" in page
+
+
+def test_the_same_utterances_in_two_seeds_are_no_more_evidence_than_one():
+    rng = np.random.default_rng(2)
+    ours, theirs = rng.integers(0, 4, 80), rng.integers(0, 4, 80)
+
+    def width(words):
+        pairs = [(seed, words(seed)) for seed in (1, 2)]
+        found = [outcome("ilt3", seed, ours, word) for seed, word in pairs]
+        found += [outcome("one_long", seed, theirs, word) for seed, word in pairs]
+        contrast = summarise(found)["contrasts"]["ilt3-vs-one_long"]
+        return contrast["high"] - contrast["low"]
+
+    assert width(lambda _: "same") == pytest.approx(1.41 * width(lambda seed: f"seed {seed}"), rel=0.1)
+
+
+def test_an_arm_that_is_not_clearly_beaten_is_said_so():
+    rng = np.random.default_rng(3)
+    errors = rng.integers(0, 4, 40)
+    page = to_markdown(summarise([outcome("ilt3", 1, errors), outcome("no_fix", 1, errors[::-1])]))
+    assert "not clearly ahead of" in page and "`no_fix`" in page
+
+
+@pytest.mark.full
+def test_arms_run_as_experiments_and_only_once(base_folder, tmp_path):  # noqa: ARG001
+    folder = new_repository(tmp_path / "repository")
+    edit_params(folder, lambda values: values["iterations"]["it2"].update(focus={"steps": 2}))
+    file = {"seeds": [1], "data": {"tiny": {"corpus.demo.pool": 12}}}
+    (folder / "ablation.yaml").write_text(yaml.safe_dump(file), encoding="utf-8")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-qm", "sizes")
+    arms = [
+        part
+        for arm in ("ilt1", "one_long", "full_ft", "no_fix", "reset_no_pseudo")
+        for part in ("--arm", arm)
+    ]
+    output = run(folder, "ilt", "ablate", *arms)
+    assert "0 of 5 runs are there" in output
+    found = json.loads((folder / "benchmarks/results/ablation-tiny.json").read_text(encoding="utf-8"))
+    assert set(found["arms"]) == {"base", "ilt1", "one_long", "full_ft", "no_fix", "reset_no_pseudo"}
+    assert all(len(arm["test_micro"]) == 1 for arm in found["arms"].values())
+    assert "## tiny" in (folder / "docs/RESULTS.md").read_text(encoding="utf-8")
+    log = (folder / ".ilt/ablation/ablate-tiny-s1-no-fix.log").read_text(encoding="utf-8")
+    assert not stages_run(log) & {"corpus", "baseline", "focus@it1", "label@it1"}
+    assert "5 of 5 runs are there" in run(folder, "ilt", "ablate", *arms)
+    assert "ablate-tiny-s1-no-fix" in run(folder, "dvc", "exp", "list", "--name-only")

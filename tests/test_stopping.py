@@ -1,0 +1,42 @@
+"""When to stop: the rule, and what one more iteration is expected to gain."""
+
+from __future__ import annotations
+
+import pytest
+
+from ilt.evaluation.stopping import expected_next, stop_reason
+
+
+def gain(micro, spread=0.01):
+    return {"micro": micro, "low": micro - spread, "high": micro + spread}
+
+
+@pytest.mark.parametrize(
+    ("micro", "least", "stops"),
+    [(0.05, None, False), (-0.05, None, False), (0.05, 0.0, False), (0.005, 0.0, True), (0.05, 0.04, True)],
+)
+def test_only_an_interval_above_the_least_gain_goes_on(micro, least, stops):
+    why = stop_reason("it2", gain(micro), least, "dev")
+    assert (why is not None) == stops
+    if why:
+        assert why.startswith("stopped after it2: its gain on dev, ")
+
+
+def test_the_next_gain_follows_the_trend_of_the_last_two():
+    found = expected_next([gain(0.3), gain(0.04), gain(0.02)])
+    assert found["gain"] == pytest.approx(0.01)
+    assert (found["low"], found["high"]) == pytest.approx((0.005, 0.015))
+
+
+def test_the_gain_over_the_base_is_no_trend():
+    assert expected_next([gain(0.3), gain(0.04)])["gain"] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("last", [0.0, -0.01])
+def test_nothing_is_expected_after_no_gain(last):
+    found = expected_next([gain(0.3), gain(0.04), gain(last)])
+    assert found["gain"] == 0 and found["low"] <= 0 <= found["high"]
+
+
+def test_gains_are_not_expected_to_grow():
+    assert expected_next([gain(0.3), gain(0.01), gain(0.05)])["gain"] == pytest.approx(0.05)
