@@ -79,6 +79,12 @@ def summary(
         )
     console = Console(width=None if sys.stdout.isatty() else 130)
     console.print(table)
+    for name, entry in found.items():
+        if why := entry.get("passed_through"):
+            console.print(f"{name}: passed through, {why}", highlight=False)
+        if expected := entry.get("expected_next"):
+            more = interval(expected | {"micro": expected["gain"]})
+            console.print(f"one more iteration: perhaps {more} points ({expected['how']})", highlight=False)
     last = list(found)[-1]
     console.print(f"{last} over the base, on test: {interval(found[last]['gain'])} points")
     if languages:
