@@ -13,7 +13,9 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +86,7 @@ def experiments() -> set[str]:
     from dvc.repo import Repo
 
     try:
-        with Repo() as repo:
+        with redirect_stdout(StringIO()), Repo() as repo:  # it gives advice on .gitignore
             found = repo.experiments.ls(all_commits=True)
     except DvcException as error:
         raise IltError(f"there are no experiments: {error}; run this in the root of the repository") from None
@@ -96,7 +98,7 @@ def remove_experiment(name: str) -> None:
     from dvc.repo import Repo
 
     if name in experiments():
-        with Repo() as repo:
+        with redirect_stdout(StringIO()), Repo() as repo:
             repo.experiments.remove(exp_names=[name])
 
 
