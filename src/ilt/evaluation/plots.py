@@ -63,7 +63,10 @@ def calibration(iterations: list[str]) -> pl.DataFrame:
     rows = []
     for iteration in iterations:
         for stage in ("select", "correct"):
-            bins = paths.read_json(paths.metrics(iteration, stage))["calibration"]["bins"]
+            told = paths.read_json(paths.metrics(iteration, stage))
+            bins = told.get("calibration", {}).get(
+                "bins", []
+            )  # an iteration that was passed through has none
             rows += [{"iteration": iteration, "stage": stage, **part} for part in bins]
     return pl.DataFrame(rows).rename({"true": "observed"})
 

@@ -33,7 +33,8 @@ def _summary(found: dict[str, Any]) -> dict[str, Any]:
     entry["gain"] = found.get("gain", zero)
     entry["gain_over_previous"] = found.get("gain_over_previous", zero)
     entry["train_dev_gap"] = found["train_dev_gap"]
-    return entry
+    told = ("passed_through", "expected_next")
+    return entry | {key: found[key] for key in told if found.get(key) is not None}
 
 
 def _flat(summary: dict[str, Any], final: str) -> dict[str, Any]:
