@@ -159,8 +159,20 @@ def test_the_report_is_in_the_cache_and_not_in_git(finished):
     assert outs["data/report"].endswith(".dir")
     assert run(finished, "git", "ls-files", "data/report") == ""
     page = (finished / "data/report/index.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 6 + 2 + 2 * 2
+    assert page.count("<svg") == 7 + 2 + 2 * 2
     assert page.count("<audio") == page.count("<article>") > 0
+
+
+def test_each_stage_tells_its_error_on_dev_and_on_gold_over_its_steps(finished):
+    for iteration in ("it1", "it2"):
+        for stage in ("focus", "feedback", "fix"):
+            history = json.loads((finished / f"data/details/{iteration}/{stage}.json").read_text())["history"]
+            assert [entry["step"] for entry in history] == [0, 2, 4, 6]
+            watched = finished / f".ilt/live/{iteration}/{stage}/plots/metrics"
+            for name in ("dev_error", "train_error"):
+                lines = [f"{entry['step']}\t{entry[name]}" for entry in history]
+                assert (watched / f"{name}.tsv").read_text().splitlines() == [f"step\t{name}", *lines]
+    assert run(finished, "git", "status", "--porcelain", ".ilt") == ""
 
 
 def test_dvc_shows_few_metrics_and_draws_every_plot(copied):

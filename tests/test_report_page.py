@@ -43,6 +43,7 @@ WRONG = {
     "base": {"gold": 0.5, "dev": 0.6, "test": 0.7, "retention": 0.0},
     "it1": {"gold": 0.1, "dev": 0.2, "test": 0.2, "retention": 0.1},
     "it2": {"gold": 0.0, "dev": 0.2, "test": 0.2, "retention": 0.1},
+    "it3": {"gold": 0.0, "dev": 0.2, "test": 0.2, "retention": 0.1},
 }
 """Share of the words that each model gets wrong."""
 
@@ -120,8 +121,11 @@ def _decided(frame, utterances, path, iteration, name):
 
 
 def make_project(folder, write_params, *, iterations=("it1", "it2"), languages=tuple(WORDS), rows=ROWS,
-                 references=True, **changes):  # fmt: skip
-    """All that the stage report reads, in `folder`, which is the working directory: real tables, no model."""
+                 references=True, passed=None, **changes):  # fmt: skip
+    """All that the stage report reads, in `folder`, which is the working directory: real tables, no model.
+
+    passed: why iterations from it3 on are passed through, as it is where the gain before is too small.
+    """
     previous = dict(zip(iterations, ("base", *iterations), strict=False))
     chain = {"iterations": {name: {"prev": before} for name, before in previous.items()}}
     write_params(folder, {**chain, "evaluate.bootstrap": 200, **changes})
@@ -154,13 +158,33 @@ def make_project(folder, write_params, *, iterations=("it1", "it2"), languages=t
                 )
             for number, stage in enumerate(("focus", "feedback", "fix")):
                 errors = (0.5, 0.4 - 0.1 * number, 0.45)
-                history = [{"step": 10 * at, "dev_error": error} | ({"loss": 2.0 - at} if at else {})
+                history = [{"step": 10 * at, "dev_error": error, "train_error": 0.4 * error}
+                           | ({"loss": 2.0 - at} if at else {})
                            for at, error in enumerate(errors)]  # fmt: skip
                 paths.write_json(
                     paths.metrics(name, stage), {"steps": 20, "best_step": 10, "history": history}
                 )
                 paths.write_json(paths.costs(name, stage), {"seconds": 60.0 * (number + 1)})
+        if passed and name > "it2":
+            _pass_through(name, previous[name], assessed, passed)
+        elif passed and name == "it2":
+            assessed["expected_next"] = {"gain": 0.004, "low": -0.01, "high": 0.02, "how": "half of the last"}
         paths.write_json(paths.evaluation(name), assessed)
+
+
+def _pass_through(name, before, assessed, why):
+    """What an iteration leaves that ran nothing: the labels before with a word more, no calibration."""
+    assessed |= {"passed_through": why, "gain_over_previous": {"micro": 0.0, "low": 0.0, "high": 0.0}}
+    reason = pl.col("reason") + f"; passed through: {why}"
+    for table, stage in (("selected", "select"), ("fixed", "correct")):
+        labels = LABEL_TABLE.read(paths.labels(before, "fixed"))
+        LABEL_TABLE.write(
+            labels.with_columns(reason=reason, iteration=pl.lit(name)), paths.labels(name, table)
+        )
+        paths.write_json(paths.metrics(name, stage), {"note": why})
+    for stage in ("focus", "feedback", "fix"):
+        paths.write_json(paths.metrics(name, stage), {"steps": 0, "note": why})
+        paths.write_json(paths.costs(name, stage), {"seconds": 0.1})
 
 
 def build():
@@ -210,7 +234,10 @@ def test_the_headline_is_the_verdict():
     assert "not clearly worth it: +0.0 [+0.0, +0.0] for 6.0 minutes." in headline
     text = _text(_page())
     assert "it1 is the last iteration whose gain is clear of 0" in text
-    assert "All 3 languages gained for sure." in text
+    gains = error_tables(scored(["base", "it1", "it2"], "basic"), 200, 1)[1]
+    sizes = sorted(gains.filter(pl.col("split") == "test", pl.col("language") != "")["micro"])
+    said = re.search(r"All 3 languages gained for sure, from (\S+) \(\w+\) to (\S+) \(\w+\) points\.", text)
+    assert said.groups() == (f"{100 * sizes[0]:+.1f}", f"{100 * sizes[-1]:+.1f}")
     assert "(it2) took 6.0 minutes (3.00 at the declared price) and gained +0.0 points" in text
 
 
@@ -269,7 +296,7 @@ def test_markdown_shows_its_pictures():
     markdown = (paths.REPORT / "report.md").read_text(encoding="utf-8")
     pictures = re.findall(r"!\[[^\]]+\]\(([\w.]+)\)", markdown)
     there = {path.name for path in paths.REPORT.iterdir()} - {"index.html", "report.md"}
-    assert set(pictures) == there and len(pictures) == 7
+    assert set(pictures) == there and len(pictures) == 8
     assert all((paths.REPORT / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
     tables = re.findall(r"(?:^\|.*\n)+", markdown, re.M)
     assert len(tables) == 5
@@ -288,7 +315,7 @@ def test_the_same_input_gives_the_same_bytes(project, tmp_path, monkeypatch):
 @pytest.mark.usefixtures("project")
 def test_charts_are_drawn_in_the_colours_of_the_page():
     pictures = re.findall(r"<svg.*?</svg>", _page(), re.S)
-    assert len(pictures) == 6 + len(WORDS) + 2 * 2
+    assert len(pictures) == 7 + len(WORDS) + 2 * 2
     style = re.search(r"<style>(.*?)</style>", _page(), re.S).group(1)
     light, dark = style.split("@media (prefers-color-scheme: dark)")[:2]
     for name, colour in COLOURS.items():
@@ -327,7 +354,7 @@ def test_little_data_makes_a_page_too(tmp_path, monkeypatch, write_params):
     make_project(tmp_path, write_params, iterations=("it1",), languages=("en",), rows=rows, references=False,
                  **{"adapter.mode": "single"})  # fmt: skip
     for stage in ("feedback", "fix"):
-        paths.write_json(paths.metrics("it1", stage), {"steps": 0, "note": "adapter.mode is single"})
+        paths.write_json(paths.metrics("it1", stage), {"steps": 0, "left_out": "adapter.mode is single"})
     monkeypatch.setattr(sound_module, "MOST_SECONDS", 1.0)
     text = _text(build())
     assert "1 language · 1 iteration" in text and "This is a control arm: adapter.mode is single." in text
@@ -338,6 +365,78 @@ def test_little_data_makes_a_page_too(tmp_path, monkeypatch, write_params):
     assert not (paths.REPORT / "quality.png").exists()
 
 
+def test_what_was_passed_through_is_marked_and_not_blamed(tmp_path, monkeypatch, write_params):
+    monkeypatch.chdir(tmp_path)
+    why = "it2 gained +0.0 [+0.0, +0.0] points, which does not clear stop.min_gain"
+    make_project(tmp_path, write_params, iterations=("it1", "it2", "it3"), languages=("en",), passed=why,
+                 rows={**ROWS, "dev": 12}, **{"report.price_per_hour": 30.0})  # fmt: skip
+    page = build()
+    text, markdown = _text(page), (paths.REPORT / "report.md").read_text(encoding="utf-8")
+    assert "the last iteration that was run, it2, was not clearly worth it" in text
+    assert f"it3 passed the model through at no cost: {why}." in text
+    assert "(it2) took 6.0 minutes (3.00 at the declared price) and gained +0.0 points in all" in text
+    expected = (
+        "One more is expected to gain +0.4 [-1.0, +2.0] points for about 6.0 minutes (3.00 at the declared"
+    )
+    assert expected in text and "price) (half of the last)." in text
+    parts = dict(re.findall(r'<section id="(\w+)">(.*?)</section>', page, re.S))
+    for part in ("errors", "cost", "labels", "training"):
+        row = re.search(r'<tr><th scope="row">it3(.*?)</tr>', parts[part], re.S).group(1)
+        assert "passed through" in row, part
+    assert "it2 to it3" not in text and "From it1 to it2, in the pool." in text
+    assert "it3 passed the labels through as they were" in text
+    assert re.search(r"\| it3 .*\| passed through \|", markdown) and "does not clear stop.min" in markdown
+    assert "another reason" not in page
+    summary = paths.read_json(paths.SUMMARY)
+    assert summary["it3"]["passed_through"] == why and "passed_through" not in summary["it2"]
+
+
+def test_a_language_that_was_added_later_has_no_figures_before(project, tmp_path, monkeypatch):
+    shutil.copytree(project, tmp_path / "later")
+    monkeypatch.chdir(tmp_path / "later")
+    for name in ("base", "it1"):
+        path, found = paths.predictions(name), paths.read_json(paths.evaluation(name))
+        PREDICTION_TABLE.write(PREDICTION_TABLE.read(path).filter(pl.col("language") != "ko"), path)
+        for split in ("gold", "dev", "test", "retention"):
+            found[split]["by_language"]["ko"] = None
+        paths.write_json(paths.evaluation(name), found)
+    page = build()
+    assert "Korean was added with it2: error rates of all languages before do not have it" in _text(page)
+    row = re.search(r'<tr><th scope="row">Korean (.*?)</tr>', page.split('id="languages"')[1], re.S).group(1)
+    cells = re.findall(r"<td>(.*?)</td>", row)
+    assert cells[:2] == ["", ""] and float(cells[2]) > 0
+    rates, gains = error_tables(scored(["base", "it1", "it2"], "basic"), 200, 1)
+    assert rates.filter(split="test", language="ko")["iteration"].to_list() == ["it2"]
+    together, korean = (gains.filter(split="test", language=code).row(0, named=True) for code in ("", "ko"))
+    rest = gains.filter(pl.col("split") == "test", pl.col("language").is_in(["ar", "en"]))
+    assert together["rows"] == rest["rows"].sum() and together["low"] <= together["micro"] <= together["high"]
+    assert korean["since"] == "it2" and korean["micro"] == korean["low"] == korean["high"] == 0
+
+
+@pytest.mark.usefixtures("project")
+def test_every_reason_is_told_for_every_language():
+    why = re.search(r'<table class="why">(.*?)</table>', _page(), re.S).group(1)
+    reasons = re.findall(r"<th>((?:used|left out): [^<]+)</th>", why)
+    rows = {
+        name: [int(count or 0) for count in re.findall(r"<td>(\d*)</td>", cells)]
+        for name, cells in re.findall(r'<th scope="row">(\w+)</th>(.*?)</tr>', why, re.S)
+    }
+    assert set(rows) == {"all", "Arabic", "English", "Korean"}
+    assert [sum(rows[name]) for name in ("Arabic", "English", "Korean")] == [16] * 3
+    assert rows["all"] == [sum(column) for column in zip(*(rows[n] for n in rows if n != "all"), strict=True)]
+    assert rows["all"][reasons.index("left out: flagged")] == 3
+
+
+@pytest.mark.usefixtures("project")
+def test_error_on_dev_and_on_gold_is_drawn_over_the_steps_of_each_stage():
+    for name in ("it1", "it2"):
+        for stage in ("focus", "feedback", "fix"):
+            for entry in paths.read_json(paths.metrics(name, stage))["history"]:
+                for series, key in (("dev", "dev_error"), ("gold", "train_error")):
+                    said = f"{name} {stage}, step {entry['step']}: {series} error {100 * entry[key]:.1f} %"
+                    assert f"<title>{said}</title>" in _page()
+
+
 def test_predictions_of_other_utterances_are_refused(project, tmp_path, monkeypatch):
     shutil.copytree(project, tmp_path / "other")
     monkeypatch.chdir(tmp_path / "other")
@@ -345,7 +444,7 @@ def test_predictions_of_other_utterances_are_refused(project, tmp_path, monkeypa
     PREDICTION_TABLE.write(PREDICTION_TABLE.read(path).filter(pl.col("id") != "en-test-0"), path)
     before = {file: file.read_bytes() for file in [*paths.REPORT.iterdir(), *paths.METRICS.iterdir()]}
     paths.write_json(paths.costs("it1", "fix"), {"seconds": 1.0})
-    with pytest.raises(IltError, match=r"it1.parquet and .*base.parquet speak of different utterances"):
+    with pytest.raises(IltError, match=r"it1.parquet and .*it2.parquet speak of different utterances"):
         build()
     assert {file: file.read_bytes() for file in before} == before
 
@@ -379,6 +478,22 @@ def opened(request, browser, project):
     context.close()
 
 
+OVERLAPS = """svg => {
+  const texts = [...svg.querySelectorAll('text')].filter(text => text.textContent.trim());
+  const boxes = texts.map(text => text.getBoundingClientRect());
+  const found = [];
+  for (let one = 0; one < boxes.length; one++)
+    for (let other = 0; other < one; other++) {
+      const a = boxes[one], b = boxes[other];
+      const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (across > 1 && down > 3) found.push([texts[one].textContent, texts[other].textContent]);
+    }
+  return found;
+}"""
+"""Pairs of texts of a chart that lie on one another."""
+
+
 def test_a_browser_draws_the_charts(opened):
     style = re.search(r"<style>(.*?)</style>", _page(), re.S).group(1).split(":root {")
     blue = re.search("--blue: (#[0-9a-f]{6})", style[1 if opened.scheme == "light" else 2]).group(1)
@@ -392,10 +507,16 @@ def test_a_browser_draws_the_charts(opened):
             "mark => [getComputedStyle(mark).fill, getComputedStyle(mark).stroke])"
         )
         assert rgb in drawn
+        assert charts.nth(at).evaluate(OVERLAPS) == []
     assert opened.locator("svg title").first.evaluate("title => title.textContent").startswith("base, ")
 
 
 def test_the_sound_plays(opened):
+    known = opened.locator("audio").evaluate_all(
+        "all => Promise.all(all.map(sound => sound.readyState ? sound.duration : new Promise("
+        "done => sound.addEventListener('loadedmetadata', () => done(sound.duration)))))"
+    )
+    assert len(known) > 20 and all(0.4 < seconds < 0.6 for seconds in known)
     audio = opened.locator("audio").first
     audio.evaluate("sound => sound.play()")
     for _ in range(100):

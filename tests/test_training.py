@@ -14,6 +14,7 @@ from ilt.errors import IltError
 from ilt.params import LoraParams, SpecAugmentParams, TrainParams
 from ilt.training.batches import Example, plan_batches
 from ilt.training.channel import compress, expand
+from ilt.training.live import live_log
 from ilt.training.specaugment import spec_augment
 from ilt.training.trainer import learning_rate_at, total_steps, train_adapter
 
@@ -135,7 +136,7 @@ def train(load_model, spoken_table):
     examples = [Example(*row) for row in spoken_table.select("id", "language", "text").iter_rows()]
     gold, pseudo = examples[::2], examples[1::2]
 
-    def run(folder, name, params=PARAMS, fail_at=None):
+    def run(folder, name, params=PARAMS, fail_at=None, **more):
         recogniser = load_model("batch")
         store = FeatureStore(spoken_table, recogniser.extractor, limit_mb=0)
         marks = []
@@ -150,7 +151,16 @@ def train(load_model, spoken_table):
                 return float(model.loss(features, [e.language for e in gold], [e.text for e in gold]))
 
         result = train_adapter(
-            recogniser, gold, pseudo, store, params, 5, evaluate, folder / name, folder / f"{name}.work"
+            recogniser,
+            gold,
+            pseudo,
+            store,
+            params,
+            5,
+            evaluate,
+            folder / name,
+            folder / f"{name}.work",
+            **more,
         )
         return result, len(marks)
 
@@ -198,6 +208,40 @@ def test_a_training_that_was_killed_at_the_very_end_only_saves(train, uninterrup
     assert evaluations == 0
     assert result == uninterrupted[0]
     assert _bytes(tmp_path / "done") == _bytes(uninterrupted[1])
+
+
+def test_measuring_the_training_error_changes_no_byte_of_the_adapter(train, uninterrupted, tmp_path):
+    def train_error(model):
+        torch.rand(3), np.random.random()  # decoding may draw what it likes
+        return 0.25 if model.model.training else 0.125
+
+    result, _ = train(tmp_path, "measured", train_error=train_error)
+    assert _bytes(tmp_path / "measured") == _bytes(uninterrupted[1])
+    assert [entry.pop("train_error") for entry in result.history] == [0.125] * 3
+    assert result == uninterrupted[0]
+
+
+def _watched(folder):
+    return {
+        path.stem: [tuple(map(float, line.split("\t"))) for line in path.read_text().splitlines()[1:]]
+        for path in (folder / "plots" / "metrics").iterdir()
+    }
+
+
+def test_a_training_can_be_watched_while_it_runs_and_after_a_kill(train, uninterrupted, tmp_path):
+    live = tmp_path / "live"
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, "killed", fail_at=3, log=live_log(live))
+    history = uninterrupted[0].history
+    dev = [(entry["step"], entry["dev_error"]) for entry in history]
+    assert _watched(live)["dev_error"] == dev[:2]
+    assert [step for step, _ in _watched(live)["loss"]] == [1, 2, 3]
+    result, _ = train(tmp_path, "killed", log=live_log(live))
+    assert result == uninterrupted[0]
+    seen = _watched(live)
+    assert seen["dev_error"] == dev
+    assert seen["loss"] == [(2, history[1]["loss"]), (3, seen["loss"][1][1]), (4, history[2]["loss"])]
+    assert sorted(path.name for path in live.iterdir()) == ["metrics.json", "plots"]
 
 
 def test_a_loss_that_is_not_finite_is_an_error(train, tmp_path):

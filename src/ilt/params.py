@@ -276,7 +276,9 @@ class TrainParams(_Section):
     gradient_checkpointing: keep no activations inside layers but compute them again on the way back: much
                     less memory for about a third more time.
     evaluations:    how often WER of generated text is measured on dev (and once before the first step); the
-                    best adapter is kept.
+                    best adapter is kept. evaluation_rows: on at most so many rows of dev.
+    train_evaluation_rows: the same is measured on so many rows of gold, to see what is learnt by heart; it
+                    decides nothing. 0: it is not measured.
     """
 
     lora: LoraParams
@@ -294,6 +296,7 @@ class TrainParams(_Section):
     max_grad_norm: Positive = 1.0
     evaluations: Count = 2
     evaluation_rows: Count = 200
+    train_evaluation_rows: Annotated[int, Field(ge=0)] = 60
     spec_augment: SpecAugmentParams
 
     @model_validator(mode="after")

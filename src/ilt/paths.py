@@ -29,6 +29,7 @@ __all__ = [
     "evaluation",
     "labels",
     "lineage",
+    "live",
     "metrics",
     "plan",
     "predictions",
@@ -92,6 +93,11 @@ def stop(iteration: str) -> Path:
 def metrics(iteration: str, name: str) -> Path:
     """What a stage of an iteration tells of itself: `focus`, `select`, `correct`, ..."""
     return DATA / "details" / iteration / f"{name}.json"
+
+
+def live(iteration: str, stage: str) -> Path:
+    """What a training tells while it runs; nothing reads it but people."""
+    return WORK / "live" / iteration / stage
 
 
 def costs(iteration: str, stage: str) -> Path:

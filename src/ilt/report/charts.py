@@ -15,6 +15,7 @@ __all__ = [
     "churn_chart",
     "cost_chart",
     "error_chart",
+    "exact_chart",
     "fate_chart",
     "gap_chart",
     "language_chart",
@@ -24,6 +25,9 @@ __all__ = [
 
 WIDTH, HEIGHT = 290, 190
 """Pixels of the plot of an ordinary chart: with its axes it fits a phone without being scaled down."""
+
+STEPS_WIDTH, STEPS_GAP = 250, 14
+"""Pixels of the plots of an iteration's stages together, and between them."""
 
 LOOKS = {
     "test": ("blue", [1, 0], "circle"),
@@ -137,10 +141,16 @@ def quality_chart(frame: pl.DataFrame) -> Any:
     return _lines(frame, _iterations(frame), _error(), names).properties(width=WIDTH, height=HEIGHT)
 
 
+def exact_chart(frame: pl.DataFrame) -> Any:
+    """Share of the selected and of the corrected labels without any error, over iterations."""
+    names = ["selected", "corrected"]
+    return _lines(frame, _iterations(frame), _error(top=1.0), names).properties(width=WIDTH, height=HEIGHT)
+
+
 def churn_chart(frame: pl.DataFrame) -> Any:
     """Share of the rows whose label changed since the iteration before: iteration, series, error."""
     names = ["re-decided or re-worded", "re-worded"]
-    return _lines(frame, _iterations(frame), _error(top=1.0), names).properties(width=WIDTH, height=150)
+    return _lines(frame, _iterations(frame), _error(top=1.0), names).properties(width=WIDTH, height=HEIGHT)
 
 
 def fate_chart(frame: pl.DataFrame) -> Any:
@@ -187,22 +197,47 @@ def calibration_chart(frame: pl.DataFrame, top: float) -> Any:
     return alt.layer(even, point, _targets(base)).properties(width=150, height=150)
 
 
-def steps_chart(frame: pl.DataFrame, top: float, loss: float) -> Any:
-    """Dev error and training loss over the steps of one iteration: series, step, error, loss, kept."""
-    names = ["focus", "feedback", "fix"]
-    x = alt.X("step:Q", axis=alt.Axis(title=None, labels=False, grid=False, tickCount=4))
-    below = alt.X("step:Q", axis=alt.Axis(title="optimiser steps", grid=False, tickCount=4))
-    error = _lines(frame, x, _error("dev error", top, 3), names)
-    kept = alt.Chart(frame.filter("kept")).mark_point(
-        shape="circle", size=170, strokeWidth=1.5, color=COLOURS["ink"], aria=False
-    ).encode(x=x, y=_error("dev error", top, 3))  # fmt: skip
-    known = frame.drop_nulls("loss").with_columns(said=pl.col("said_loss"))
-    y = alt.Y("loss:Q", scale=alt.Scale(domain=[0, loss]), axis=alt.Axis(title="train loss", tickCount=3))
-    losses = _lines(known, below, y, names)
-    size = {"width": 210, "height": 100}
-    return alt.vconcat(
-        alt.layer(error, kept).properties(**size), losses.properties(width=210, height=70), spacing=8
-    ).resolve_scale(x="shared")
+def steps_chart(errors: pl.DataFrame, losses: pl.DataFrame, top: float, loss: float) -> Any:
+    """Error on dev and on gold, and below it training loss, over the steps of each stage of one iteration.
+
+    errors: stage, step, steps, series (dev, gold), error, kept, said. losses: the same with loss, no series.
+    """
+    stages = errors["stage"].unique(maintain_order=True).to_list()
+    width = (STEPS_WIDTH - STEPS_GAP * (len(stages) - 1)) / len(stages)
+    above, below = [], []
+    for stage in stages:
+        found, lost = (frame.filter(pl.col("stage") == stage) for frame in (errors, losses))
+        steps = int(found["steps"][0])
+        scale = alt.Scale(domain=[0, steps], nice=False)
+        ends = alt.Axis(title="steps", values=[0, steps], grid=False, format="d", labelFlush=True)
+        x = alt.X("step:Q", scale=scale, axis=alt.Axis(title=None, labels=False, grid=False))
+        y = alt.Y("error:Q", scale=alt.Scale(domain=[0, top]), axis=_beside("error", stage == stages[0]))
+        kept = alt.Chart(found.filter("kept", pl.col("series") == "dev")).mark_point(
+            shape="circle", size=170, strokeWidth=1.5, color=COLOURS["ink"], aria=False
+        ).encode(x=x, y=y)  # fmt: skip
+        title = alt.Title(stage, fontSize=12, fontWeight="normal", color=COLOURS["quiet"], frame="group")
+        above.append(
+            alt.layer(_lines(found, x, y, ["dev", "gold"]), kept).properties(
+                width=width, height=110, title=title
+            )
+        )
+        base = alt.Chart(lost).encode(
+            x=alt.X("step:Q", scale=scale, axis=ends),
+            y=alt.Y("loss:Q", scale=alt.Scale(domain=[0, loss]), axis=_beside("loss", stage == stages[0])),
+        )
+        line = base.mark_line(color=COLOURS["blue"], strokeWidth=1.5, aria=False)
+        point = base.mark_point(filled=True, size=30, opacity=1, color=COLOURS["blue"], aria=False)
+        below.append(alt.layer(line, point, _targets(base)).properties(width=width, height=56))
+    rows = [alt.hconcat(*row, spacing=STEPS_GAP, bounds="flush") for row in (above, below)]
+    return alt.vconcat(*rows, spacing=8)
+
+
+def _beside(title: str, first: bool) -> alt.Axis:
+    """An axis, as wide whatever its labels are; without words where a chart to its left has them."""
+    if not first:
+        return alt.Axis(title=None, labels=False, tickCount=3)
+    percent: dict[str, Any] = {"labelExpr": PERCENT} if title == "error" else {}
+    return alt.Axis(title=title, tickCount=3, minExtent=34, maxExtent=34, **percent)
 
 
 def cost_chart(frame: pl.DataFrame) -> Any:

@@ -21,6 +21,8 @@ class Cost:
 
     money, total_money: at the declared price per hour, None where there is none.
     gain: on test over the iteration before, a fraction, with `low` and `high` of its 95 % interval.
+    passed: why it was not run but passed the model of the one before through, None where it was run.
+    expected: what one more iteration was expected to gain (`gain`, `low`, `high`, and `how`), or None.
     """
 
     iteration: str
@@ -30,6 +32,13 @@ class Cost:
     money: float | None
     total_money: float | None
     gain: dict[str, float]
+    passed: str | None = None
+    expected: dict[str, Any] | None = None
+
+    @property
+    def kind(self) -> str:
+        """`gain`, `loss`, `unclear`, or `passed` where nothing was tried."""
+        return "passed" if self.passed else worth(self.gain)
 
 
 def costs_of(
@@ -50,8 +59,9 @@ def costs_of(
         money = [
             None if price_per_hour is None else spent / 60 * price_per_hour for spent in (minutes, total)
         ]
-        gain = summary[iteration]["gain_over_previous"]
-        result.append(Cost(iteration, minutes, kinds, total, money[0], money[1], gain))
+        entry = summary[iteration]
+        told = entry["gain_over_previous"], entry.get("passed_through"), entry.get("expected_next")
+        result.append(Cost(iteration, minutes, kinds, total, money[0], money[1], *told))
     return result
 
 

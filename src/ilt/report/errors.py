@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 
@@ -19,14 +21,20 @@ ALL = ""
 """The language of rows that speak of all languages together."""
 
 
+def _ids(path: Path) -> pl.DataFrame:
+    frame = PREDICTION_TABLE.read(path).filter(pl.col("split").is_in(SPLITS))
+    return frame.select("id", "language").sort("id")
+
+
 def scored(order: list[str], normaliser: str) -> pl.DataFrame:
     """Test and retention utterances as each model heard them.
 
     order: the base and the iterations. Columns: iteration, id, language, split, reference, hypothesis,
-    errors, units; sorted by iteration as in `order`, then id. Raises IltError where the iterations were
-    scored on different utterances.
+    errors, units; sorted by iteration as in `order`, then id. A language that was added later is not there
+    before. Raises IltError where the iterations were scored on different utterances of a language.
     """
     frames: list[pl.DataFrame] = []
+    last = _ids(paths.predictions(order[-1]))
     for iteration in order:
         path = paths.predictions(iteration)
         frame = PREDICTION_TABLE.read(path).filter(pl.col("split").is_in(SPLITS)).sort("id")
@@ -34,28 +42,33 @@ def scored(order: list[str], normaliser: str) -> pl.DataFrame:
         frame = frame.select(
             pl.lit(iteration).alias("iteration"), "id", "language", "split", "reference", "hypothesis"
         ).with_columns(pl.Series("errors", errors), pl.Series("units", units))
-        if frames and not frame["id"].equals(frames[0]["id"]):
+        known = frame["language"].unique().to_list()
+        if not frame["id"].equals(last.filter(pl.col("language").is_in(known))["id"]):
             raise IltError(
-                f"{path} and {paths.predictions(order[0])} speak of different utterances; run `dvc repro`"
+                f"{path} and {paths.predictions(order[-1])} speak of different utterances; run `dvc repro`"
             )
         frames.append(frame)
     return pl.concat(frames)
 
 
 def _resampled(errors: np.ndarray, units: np.ndarray, samples: int, seed: int) -> np.ndarray:
-    """Rates of resampled utterances, (iterations, samples); errors: (iterations, n), units: (n,).
+    """Rates of resampled utterances, (iterations, samples); errors, units: (iterations, n).
 
     All iterations are resampled alike, and with the draws of `ilt.evaluation.scoring.gain_interval`. Fewer
     samples are drawn of very many utterances, whose intervals are narrow anyway.
     """
-    count = len(units)
+    count = errors.shape[1]
     samples = min(samples, max(200, round(2e8 / count)))
     rng = np.random.default_rng(seed)
     found = np.empty((len(errors), samples))
     for number in range(samples):
         at = rng.integers(0, count, count)
-        found[:, number] = errors[:, at].sum(1) / max(1, int(units[at].sum()))
+        found[:, number] = _rates(errors[:, at], units[:, at])
     return found
+
+
+def _rates(errors: np.ndarray, units: np.ndarray) -> np.ndarray:
+    return errors.sum(1) / np.maximum(1, units.sum(1))
 
 
 def _bounds(values: np.ndarray) -> tuple[float, float]:
@@ -63,12 +76,25 @@ def _bounds(values: np.ndarray) -> tuple[float, float]:
     return round(float(low), 6), round(float(high), 6)
 
 
+def _counts(part: pl.DataFrame, order: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Errors and units of each model and utterance, and whether it was scored: (iterations, n) each."""
+    place = pl.col("iteration").replace_strict({name: at for at, name in enumerate(order)}).alias("model")
+    column = (pl.col("id").rank("dense") - 1).cast(pl.Int64).alias("column")
+    found = part.select(place, column, "errors", "units")
+    at = found["model"].to_numpy(), found["column"].to_numpy()
+    shape = len(order), part["id"].n_unique()
+    errors, units, scored_at = (np.zeros(shape, kind) for kind in (np.int64, np.int64, bool))
+    errors[at], units[at], scored_at[at] = found["errors"].to_numpy(), found["units"].to_numpy(), True
+    return errors, units, scored_at
+
+
 def error_tables(found: pl.DataFrame, samples: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rates with 95 % intervals, and what the last model gained over the first.
 
     found: what `scored` gave. Both tables have split and language (`ALL`: all together) and rows; the first
-    also number, iteration, error, low, high, the second before, after, micro, low, high (the gain, positive
-    where the error fell). Bootstrap over utterances (Bisani and Ney 2004), 95 %, the gains paired.
+    also number, iteration, error, low, high, the second since (the first model that was scored on it),
+    before, after, micro, low, high (the gain, positive where the error fell, on utterances that both models
+    were scored on). Bootstrap over utterances (Bisani and Ney 2004), 95 %, the gains paired.
     """
     order = found["iteration"].unique(maintain_order=True).to_list()
     rates, gains = [], []
@@ -76,18 +102,25 @@ def error_tables(found: pl.DataFrame, samples: int, seed: int) -> tuple[pl.DataF
         here = found.filter(pl.col("split") == split)
         for language in [ALL, *here["language"].unique().sort()] if len(here) else []:
             part = here if language == ALL else here.filter(pl.col("language") == language)
-            errors = part["errors"].to_numpy().reshape(len(order), -1)
-            units = part["units"].to_numpy().reshape(len(order), -1)[0]
+            errors, units, known = _counts(part, order)
             drawn = _resampled(errors, units, samples, seed)
-            exact = errors.sum(1) / max(1, int(units.sum()))
-            head = {"split": split, "language": language, "rows": len(units)}
+            head = {"split": split, "language": language}
             for number, iteration in enumerate(order):
+                if not known[number].any():
+                    continue
                 low, high = _bounds(drawn[number])
-                rate = round(float(exact[number]), 6)
-                rates.append({**head, "number": number, "iteration": iteration,
-                              "error": rate, "low": low, "high": high})  # fmt: skip
-            low, high = _bounds(drawn[0] - drawn[-1])
-            before, after = (round(float(exact[at]), 6) for at in (0, -1))
-            micro = round(float(exact[0] - exact[-1]), 6)
-            gains.append({**head, "before": before, "after": after, "micro": micro, "low": low, "high": high})
+                rate = round(float(_rates(errors, units)[number]), 6)
+                rates.append({**head, "rows": int(known[number].sum()), "number": number,
+                              "iteration": iteration, "error": rate, "low": low, "high": high})  # fmt: skip
+            first = int(known.any(1).argmax())
+            common = known[first] & known[-1]
+            if not common.all():
+                errors, units = errors[:, common], units[:, common]
+                drawn = _resampled(errors, units, samples, seed)
+            exact = _rates(errors, units)
+            low, high = _bounds(drawn[first] - drawn[-1])
+            before, after = (round(float(exact[at]), 6) for at in (first, -1))
+            micro = round(float(exact[first] - exact[-1]), 6)
+            gains.append({**head, "rows": int(common.sum()), "since": order[first], "before": before,
+                          "after": after, "micro": micro, "low": low, "high": high})  # fmt: skip
     return pl.DataFrame(rates), pl.DataFrame(gains)

@@ -26,9 +26,10 @@ class Report:
     order:    the base and the iterations. summary: as in data/metrics/summary.json.
     errors, gains: what `ilt.report.errors.error_tables` gives. gold: error on gold by iteration.
     series:   history, funnel, calibration and churn, as in data/metrics/*.csv.
-    history:  a row a measurement on dev during training: iteration, stage, step (counted through the
-              stages), dev_error, loss (None before the first step), kept.
-    previous: the iteration before the last one, which the changed labels are compared with.
+    history:  a row a measurement during training: iteration, stage, step, steps (of the stage), dev_error,
+              train_error (None where it was not measured), loss (None before the first step), kept.
+    latest:   the last iteration that was not passed through. previous: the one before it, which the changed
+              labels are compared with.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Report:
     normaliser: str
     price_per_hour: float | None
     order: list[str]
+    latest: str
     previous: str
     summary: dict[str, Any]
     gold: dict[str, float]
@@ -58,6 +60,16 @@ class Report:
         return self.order[-1]
 
     @property
+    def passed(self) -> list[Cost]:
+        """The iterations that passed the model through, since the one before them had not gained enough."""
+        return [cost for cost in self.costs if cost.passed]
+
+    @property
+    def ran(self) -> list[Cost]:
+        """The others."""
+        return [cost for cost in self.costs if not cost.passed]
+
+    @property
     def languages(self) -> list[str]:
         """Languages of the test set."""
         return self.gains.filter(pl.col("split") == "test", pl.col("language") != ALL)["language"].to_list()
@@ -71,27 +83,26 @@ def language_name(code: str) -> str:
 
 
 _HISTORY = {
-    "iteration": pl.String(), "stage": pl.String(), "step": pl.Int64(), "dev_error": pl.Float64(),
-    "loss": pl.Float64(), "kept": pl.Boolean(),
+    "iteration": pl.String(), "stage": pl.String(), "step": pl.Int64(), "steps": pl.Int64(),
+    "dev_error": pl.Float64(), "train_error": pl.Float64(), "loss": pl.Float64(), "kept": pl.Boolean(),
 }  # fmt: skip
 
 
 def _history(iterations: list[str]) -> pl.DataFrame:
     rows = []
     for iteration in iterations:
-        done = 0
         for stage in ("focus", "feedback", "fix"):
             path = paths.metrics(iteration, stage)
             told = paths.read_json(path) if path.is_file() else {}
             rows += [
                 {
-                    "iteration": iteration, "stage": stage, "step": done + int(entry["step"]),
-                    "dev_error": entry["dev_error"], "loss": entry.get("loss"),
+                    "iteration": iteration, "stage": stage, "step": int(entry["step"]),
+                    "steps": int(told["steps"]), "dev_error": entry["dev_error"],
+                    "train_error": entry.get("train_error"), "loss": entry.get("loss"),
                     "kept": entry["step"] == told["best_step"],
                 }
                 for entry in told.get("history", [])
             ]  # fmt: skip
-            done += int(told.get("steps", 0))
     return pl.DataFrame(rows, schema=_HISTORY)
 
 
@@ -109,10 +120,12 @@ def gather(
     different utterances, and for audio that cannot be read.
     """
     order, normaliser = list(summary), values["normaliser"]
-    iterations, previous = order[1:], values["previous"][order[-1]]
+    iterations = order[1:]
+    latest = [name for name in iterations if not summary[name].get("passed_through")][-1]
+    previous = values["previous"][latest]
     found = scored(order, normaliser)
     errors, gains = error_tables(found, values["bootstrap"], values["seed"])
-    misheard, changed = worst(found, normaliser), changed_labels(previous, order[-1], normaliser)
+    misheard, changed = worst(found, normaliser), changed_labels(previous, latest, normaliser)
     ids = [*(row.id for row in misheard), *(row.id for row in changed)]
     return Report(
         model=values["model"],
@@ -120,6 +133,7 @@ def gather(
         normaliser=normaliser,
         price_per_hour=values["report"]["price_per_hour"],
         order=order,
+        latest=latest,
         previous=previous,
         summary=summary,
         gold={name: paths.read_json(paths.evaluation(name))["gold"]["micro"] for name in order},

@@ -23,8 +23,9 @@ PICTURES = {
     "cost": "Cost against gain",
     "fates": "Where the pool went",
     "quality": "How wrong labels truly are",
+    "exact": "Precision of the selection: chosen labels without any error",
     "calibration": "Expected against true error on dev",
-    "steps": "Dev error and training loss over steps",
+    "steps": "Error on dev and gold (trained on), and training loss, over the steps of each stage",
 }
 """Which figures have a picture, in their order, and their headings."""
 
@@ -34,14 +35,18 @@ EXAMPLES = 5
 
 def _iterations(report: Report) -> list[str]:
     head = ("iteration", "test", "dev", "retention", "gain on test [95 %]", "", "minutes")
-    minutes = {cost.iteration: f"{cost.minutes:.1f}" for cost in report.costs}
+    costs = {cost.iteration: cost for cost in report.costs}
     rows = []
     for name in report.order:
         entry = report.summary[name]
         gain = entry["gain_over_previous"]
         errors = [percent(entry[split]["micro"]) for split in ("test", "dev", "retention")]
-        told = ["", ""] if name not in minutes else [interval(gain), WORTH[worth(gain)]]
-        rows.append([cell(name), *errors, *told, minutes.get(name, "")])
+        cost = costs.get(name)
+        told = ["", "", ""]
+        if cost is not None:
+            said = "" if cost.passed else interval(gain)
+            told = [said, WORTH[cost.kind], f"{cost.minutes:.1f}"]
+        rows.append([cell(name), *errors, *told])
     return grid(head, rows, {0, 5})
 
 
@@ -57,7 +62,8 @@ def _languages(report: Report) -> list[str]:
 def _funnel(report: Report) -> list[str]:
     steps = ("pool", "flagged", "selected", "reworded", "used")
     together = report.funnel.filter(pl.col("language") == ALL).select("iteration", *steps)
-    return grid(("iteration", *steps), [[cell(str(value)) for value in row] for row in together.rows()], {0})
+    head = ("iteration", "pool", "flagged", "selected", "corrected", "used")
+    return grid(head, [[cell(str(value)) for value in row] for row in together.rows()], {0})
 
 
 def _worst(report: Report) -> list[str]:

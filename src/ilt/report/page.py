@@ -18,11 +18,12 @@ from ilt.report.draw import to_svg
 from ilt.report.errors import ALL
 from ilt.report.gather import Report, language_name
 from ilt.report.pictures import Figure
+from ilt.report.pool import FATES
 from ilt.report.verdict import verdict_of
 
 __all__ = ["WORTH", "language_rows", "render"]
 
-WORTH = {"gain": "clear gain", "loss": "worse", "unclear": "not clear of 0"}
+WORTH = {"gain": "clear gain", "loss": "worse", "unclear": "not clear of 0", "passed": "passed through"}
 
 
 def _drawn(part: str, figure: Figure) -> Markup:
@@ -43,7 +44,7 @@ def language_rows(report: Report) -> list[dict[str, Any]]:
             "code": code,
             "name": language_name(code),
             "unit": "CER" if code in CER_LANGUAGES else "WER",
-            "errors": [errors["test", code, name] for name in report.order],
+            "errors": [errors.get(("test", code, name)) for name in report.order],
             "gain": gains["test", code],
             "retention": gains.get(("retention", code)),
         }
@@ -52,12 +53,27 @@ def language_rows(report: Report) -> list[dict[str, Any]]:
 
 
 def _funnels(report: Report) -> list[dict[str, Any]]:
-    """The funnel of each iteration, the last first: its rows by language, and how many have which flag."""
+    """The funnel of each iteration that was run, the last first.
+
+    rows: by language; flags: how many rows have which; fates: how many of each language went which way before
+    `fix`, in the order of `reasons`.
+    """
     found = []
-    for iteration in reversed(report.order[1:]):
+    for cost in reversed(report.ran):
+        iteration = cost.iteration
         rows = report.funnel.filter(pl.col("iteration") == iteration).to_dicts()
         flags = report.flags.filter(pl.col("iteration") == iteration).select("flag", "rows").rows()
-        found.append({"iteration": iteration, "rows": rows, "flags": flags})
+        here = report.fates.filter(pl.col("iteration") == iteration, pl.col("stage") == "fix")
+        counts = {(language, fate): count for language, fate, count in
+                  here.select("language", "fate", "rows").iter_rows()}  # fmt: skip
+        there = [fate for fate in FATES if (ALL, fate) in counts]
+        fates = [
+            (row["language"], [counts.get((row["language"], fate), 0) for fate in there]) for row in rows
+        ]
+        reasons = [FATES[fate] for fate in there]
+        found.append(
+            {"iteration": iteration, "rows": rows, "flags": flags, "reasons": reasons, "fates": fates}
+        )
     return found
 
 
@@ -84,6 +100,7 @@ def render(report: Report, figures: dict[str, list[Figure]]) -> str:
         verdict=verdict_of(report),
         figures=drawn,
         languages=language_rows(report),
+        costs={cost.iteration: cost for cost in report.costs},
         funnels=_funnels(report),
         churn={row["iteration"]: row for row in report.series["churn"].iter_rows(named=True)},
         style=Markup(style),

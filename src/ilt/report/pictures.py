@@ -95,7 +95,7 @@ def _churn(report: Report) -> pl.DataFrame:
 
 def _fates(report: Report) -> pl.DataFrame:
     said = pl.format("{}, before {}, {}: {} rows, {} %", "iteration", "stage", "fate", "rows", _pct("share"))
-    return report.fates.with_columns(said=said)
+    return report.fates.filter(pl.col("language") == ALL).with_columns(said=said)
 
 
 def _calibration(report: Report) -> list[tuple[str, Any]]:
@@ -110,20 +110,45 @@ def _calibration(report: Report) -> list[tuple[str, Any]]:
 
 def _steps(report: Report) -> list[tuple[str, Any]]:
     found = report.history
-    top, loss = (_top(found[column]) for column in ("dev_error", "loss"))
-    found = found.with_columns(
-        series="stage",
-        error="dev_error",
-        said=pl.format("{}, step {}: dev error {} %", "stage", "step", _pct("dev_error")),
-        said_loss=pl.format("{}, step {}: loss {}", "stage", "step", pl.col("loss").round(3)),
+    top = _top(pl.concat([found["dev_error"], found["train_error"]]))
+    loss = _top(found["loss"])
+    told = "{} {}, step {}: "
+    errors = (
+        found.rename({"dev_error": "dev", "train_error": "gold"})
+        .unpivot(on=["dev", "gold"], index=["iteration", "stage", "step", "steps", "kept"],
+                 variable_name="series", value_name="error")
+        .drop_nulls("error")
+        .with_columns(said=pl.format(told + "{} error {} %", "iteration", "stage", "step", "series",
+                                     _pct("error")))
+    )  # fmt: skip
+    losses = found.drop_nulls("loss").with_columns(
+        said=pl.format(told + "loss {}", "iteration", "stage", "step", pl.col("loss").round(3))
     )
-    parts = [(name, found.filter(pl.col("iteration") == name)) for name in report.order[1:]]
-    return [(name, charts.steps_chart(part, top, loss)) for name, part in parts if part["loss"].count()]
+    return [
+        (
+            name,
+            charts.steps_chart(
+                errors.filter(pl.col("iteration") == name),
+                losses.filter(pl.col("iteration") == name),
+                top,
+                loss,
+            ),
+        )
+        for name in losses["iteration"].unique(maintain_order=True)
+    ]
+
+
+def _exact(report: Report) -> pl.DataFrame:
+    keys = {"selected": "selected_exact", "corrected": "corrected_exact"}
+    return _long(report, {series: {name: report.summary[name]["labels"].get(key) for name in report.order}
+                          for series, key in keys.items()})  # fmt: skip
 
 
 def _costs(report: Report) -> pl.DataFrame:
-    minutes = {"base": 0.0} | {cost.iteration: cost.total for cost in report.costs}
-    found = report.errors.filter(pl.col("language") == ALL, pl.col("split") == "test")
+    minutes = {"base": 0.0} | {cost.iteration: cost.total for cost in report.ran}
+    found = report.errors.filter(
+        pl.col("language") == ALL, pl.col("split") == "test", pl.col("iteration").is_in(list(minutes))
+    )
     spent = pl.col("iteration").replace_strict(minutes, return_dtype=pl.Float64)
     said = pl.format("{}: {} % [{}, {}] after {} minutes", "iteration", _pct("error"), _pct("low"),
                      _pct("high"), spent.round(1))  # fmt: skip
@@ -141,10 +166,12 @@ def figures_of(report: Report) -> dict[str, list[Figure]]:
         "gap": [("", charts.gap_chart(_gap(report)), "error on gold, dev and test over iterations")],
         "cost": [("", charts.cost_chart(_costs(report)), "test error against minutes of computing")],
         "calibration": [(n, c, f"{n}: expected against true error on dev") for n, c in _calibration(report)],
-        "steps": [(n, c, f"{n}: dev error and training loss over steps") for n, c in _steps(report)],
+        "steps": [(n, c, f"{n}: error on dev and gold, and loss, over steps") for n, c in _steps(report)],
     }
     if len(quality := _quality(report)) and quality["series"].n_unique() > 1:
         found["quality"] = [("", charts.quality_chart(quality), "true error of the labels, by iteration")]
+    if len(exact := _exact(report)):
+        found["exact"] = [("", charts.exact_chart(exact), "share of chosen labels without an error")]
     return {
         part: [Figure(told, specification(chart, name)) for name, chart, told in entries]
         for part, entries in found.items()

@@ -49,17 +49,21 @@ def _fate() -> pl.Expr:
 
 
 def fates(iterations: list[str]) -> pl.DataFrame:
-    """Pool rows by what became of them: iteration, stage (feedback, fix), fate, rows and share."""
+    """Pool rows by what became of them, of each language and (`ALL`) of all together.
+
+    Columns: iteration, stage (feedback, fix), language, fate, rows and share (of the language's rows).
+    """
+    share = pl.col("rows") / pl.col("rows").sum().over("language")
     parts = [
-        _pool(iteration, table)
-        .select(fate=_fate())
-        .group_by("fate")
+        pl.concat([rows.with_columns(language=pl.lit(ALL)), rows])
+        .group_by("language", "fate")
         .agg(rows=pl.len().cast(pl.Int64))
-        .with_columns(iteration=pl.lit(iteration), stage=pl.lit(stage), share=pl.col("rows") / pl.sum("rows"))
-        .select("iteration", "stage", "fate", "rows", "share")
-        .sort("fate")
+        .with_columns(iteration=pl.lit(iteration), stage=pl.lit(stage), share=share)
+        .select("iteration", "stage", "language", "fate", "rows", "share")
+        .sort("language", "fate")
         for iteration in iterations
         for table, stage in _TRAINED.items()
+        for rows in [_pool(iteration, table).select("language", fate=_fate())]
     ]
     return pl.concat(pl.collect_all(parts))
 

@@ -50,30 +50,61 @@ def _headline(report: Report, kind: str, total: Cost, last: Cost) -> str:
         "unclear": f"Test error went {way}, which may be chance (gain {100 * gain['micro']:+.1f} points, "
         f"{bounds}), for {price}",
     }[kind]
-    if len(report.costs) == 1:
+    if len(report.ran) == 1:
         return f"{said}."
     word = {"gain": "was worth it", "loss": "made it worse", "unclear": "was not clearly worth it"}
-    told = f"{word[worth(last.gain)]}: {interval(last.gain)} for {spent(last.minutes)}"
-    return f"{said}; the last iteration, {last.iteration}, {told}."
+    told = f"{word[last.kind]}: {interval(last.gain)} for {spent(last.minutes)}"
+    which = "the last iteration that was run" if report.passed else "the last iteration"
+    return f"{said}; {which}, {last.iteration}, {told}."
+
+
+def _next(report: Report) -> str:
+    """What one more iteration is expected to gain, and to cost: as much as the last that was run."""
+    last = report.ran[-1]
+    if last.expected is None:
+        return ""
+    gain = {**last.expected, "micro": last.expected["gain"]}
+    how = f" ({last.expected['how']})" if last.expected.get("how") else ""
+    return (
+        f" One more is expected to gain {interval(gain)} points for about "
+        f"{spent(last.minutes, last.money)}{how}."
+    )
+
+
+def _passed(report: Report) -> str:
+    if not report.passed:
+        return ""
+    by_reason: dict[str, list[str]] = {}
+    for cost in report.passed:
+        by_reason.setdefault(cost.passed or "", []).append(cost.iteration)
+    return "".join(
+        f" {listed(names)} passed the model through at no cost: {why}." for why, names in by_reason.items()
+    )
 
 
 def _stop(report: Report) -> str:
-    costs = report.costs
-    clear = [number for number, cost in enumerate(costs) if worth(cost.gain) == "gain"]
+    return _last_clear(report) + _passed(report) + _next(report)
+
+
+def _last_clear(report: Report) -> str:
+    costs = report.ran
+    clear = [number for number, cost in enumerate(costs) if cost.kind == "gain"]
     if not clear:
         return (
             "No iteration by itself has a gain that is clear of 0: look at the labels before you spend more."
         )
     best = clear[-1]
+    if best == len(costs) - 1 and report.passed:
+        return f"{costs[best].iteration} is the last iteration that was run, and its gain is clear of 0."
     if best == len(costs) - 1:
         name = f"it{len(costs) + 1}"
         return (
             f"{costs[best].iteration} still gained for sure, so one more may pay: "
-            f"dvc exp run -S '+iterations.{name}={{prev: {report.last}}}'"
+            f"dvc exp run -S '+iterations.{name}={{prev: {report.last}}}'."
         )
     after = costs[best + 1 :]
     minutes = sum(cost.minutes for cost in after)
-    lost = any(worth(cost.gain) == "loss" for cost in after)
+    lost = any(cost.kind == "loss" for cost in after)
     chance = "and made it worse" if lost else "which may be chance"
     money = None if after[0].money is None else sum(cost.money or 0.0 for cost in after)
     return (
@@ -92,6 +123,12 @@ def _languages(report: Report) -> str:
     said = {0: "No language gained for sure", len(kinds): f"All {len(kinds)} languages gained for sure"}.get(
         sure, f"{sure} of {len(kinds)} languages gained for sure"
     )
+    if sure:
+        gained = [row for row in test.sort("micro").iter_rows(named=True) if kinds[row["language"]] == "gain"]
+        ends = [
+            f"{100 * row['micro']:+.1f} ({language_name(row['language'])})" for row in (gained[0], gained[-1])
+        ]
+        said += f", from {ends[0]} to {ends[1]} points" if sure > 1 else f", by {ends[0]} points"
     if unclear and sure:
         said += f"; not clear: {listed(unclear)}"
     return said + (f"; worse: {listed(lost)}." if lost else "; none got worse." if unclear else ".")
@@ -119,6 +156,12 @@ def _notes(report: Report) -> list[str]:
             f"On dev, {best} is better than {report.last} ({rates[0]} against {rates[1]} %): consider "
             f"keeping {best}."
         )
+    added = report.gains.filter(pl.col("split") == "test", pl.col("since") != report.order[0])
+    for since, code in added.select("since", "language").iter_rows():
+        notes.append(
+            f"{language_name(code)} was added with {since}: error rates of all languages before do not have "
+            "it, and gains compare what both models were scored on."
+        )
     if report.mode != "merge_and_reset":
         notes.append(f"This is a control arm: adapter.mode is {report.mode}.")
     return notes
@@ -127,9 +170,8 @@ def _notes(report: Report) -> list[str]:
 def verdict_of(report: Report) -> Verdict:
     """The verdict, from the gain on test and its interval."""
     kind = worth(report.summary[report.last]["gain"])
-    last = report.costs[-1]
     return Verdict(
-        headline=_headline(report, kind, last, last),
+        headline=_headline(report, kind, report.costs[-1], report.ran[-1]),
         kind=kind,
         retention=_retention(report),
         languages=_languages(report),

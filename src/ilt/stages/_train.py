@@ -21,6 +21,7 @@ from ilt.params import ModelParams, TrainParams
 from ilt.stages._left_out import pass_model, why_left_out
 from ilt.stages._stage import Stage
 from ilt.training.batches import Example
+from ilt.training.live import live_log
 from ilt.training.trainer import total_steps, train_adapter
 
 __all__ = ["train_stage"]
@@ -41,11 +42,13 @@ def _selected(labels: Path, gold_share: float) -> list[Example]:
     return _examples(chosen) if gold_share < 1 else []
 
 
-def _dev_error(
-    rows: pl.DataFrame, store: FeatureStore, batch: Batching, normaliser: str
+def _error_on(
+    what: str, rows: pl.DataFrame, store: FeatureStore, batch: Batching, normaliser: str
 ) -> Callable[[Recogniser], float]:
+    """The error of generated text on some rows, as heard: without what training does to features."""
+
     def evaluate(recogniser: Recogniser) -> float:
-        heard = transcribe_table(recogniser, rows, store, batch, what="dev")
+        heard = transcribe_table(recogniser, rows, store, batch, what=what)
         paired = rows.with_columns(hypothesis=heard["text"])
         return round(rate(*frame_errors(paired, "text", "hypothesis", normaliser)), 6)
 
@@ -101,12 +104,17 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
             f"model can write and are not trained on, for example {', '.join(long[:5])}"
         )
     store = FeatureStore(table, recogniser.extractor, model.feature_cache_mb)
-    dev = _spread(table.filter(pl.col("split") == "dev"), params.evaluation_rows)
+    errors = {
+        split: _error_on(split, _spread(table.filter(pl.col("split") == split), count), store,
+                         Batching.of(model), stage.values["normaliser"])
+        for split, count in (("dev", params.evaluation_rows), ("gold", params.train_evaluation_rows))
+        if count
+    }  # fmt: skip
     work = stage.work(start, paths.UTTERANCES, *([labels] if labels else []))
     result = train_adapter(
         recogniser, gold, pseudo, store, params, stage.seed,
-        _dev_error(dev, store, Batching.of(model), stage.values["normaliser"]), folder, work, start_from,
-        workers_of(model), full=mode == "full",
+        errors["dev"], folder, work, start_from, workers_of(model), errors.get("gold"),
+        live_log(paths.live(stage.iteration, stage.name)), full=mode == "full",
     )  # fmt: skip
     after = under.with_adapter(folder)
     after.write(paths.lineage(stage.iteration, stage.name))

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,15 +196,19 @@ def train_adapter(
     work: Path,
     start_from: Path | None = None,
     workers: int = 0,
+    train_error: Callable[[Recogniser], float] | None = None,
+    log: Callable[[int, Mapping[str, float]], None] | None = None,
     full: bool = False,
 ) -> TrainResult:
     """Train a LoRA and save the best one, by `evaluate` (an error of generated text), to `folder`.
 
     The fresh LoRA, which changes nothing, is the first candidate.
 
-    start_from: an adapter to train on with, instead of a fresh one. full: train all weights instead.
-    work: where checkpoints lie. workers: processes that prepare features. A batch that
-    memory does not hold goes through in halves, with a message.
+    start_from: an adapter to train on with, instead of a fresh one. full: train all weights instead. work:
+    where checkpoints lie. workers: processes that prepare features. train_error: measured where `evaluate`
+    is, told in the history and else without effect. log: told the loss of each step, and all that is
+    measured; first what a killed run left. A batch that memory does not hold goes through in halves, with a
+    message.
     Raises IltError for a loss that is not finite, and where memory does not even hold one utterance.
     """
     frame = recogniser.extractor.hop_length / recogniser.extractor.sampling_rate
@@ -228,11 +232,22 @@ def train_adapter(
     checkpoint = _Checkpoint(work)
     done, history, running = checkpoint.load(names, optimiser)
     marks = {round(steps * (n + 1) / params.evaluations) for n in range(params.evaluations)}
+
+    def measured() -> dict[str, float]:
+        peft_model.eval()
+        found = {"dev_error": evaluate(recogniser)}
+        return found if train_error is None else {**found, "train_error": train_error(recogniser)}
+
+    def tell(entry: dict[str, float]) -> None:
+        if log is not None:
+            log(int(entry["step"]), {name: value for name, value in entry.items() if name != "step"})
+
     if not done:
         # What the stage starts from is a candidate too: a stage must not leave a worse model behind.
-        peft_model.eval()
-        history = [{"step": 0, "dev_error": evaluate(recogniser)}]
+        history = [{"step": 0, **measured()}]
         _save_adapter(peft_model, checkpoint.best, recogniser.lineage.id)
+    for entry in history:
+        tell(entry)
     limit = MemoryLimit("batch_size, batch_seconds or gradient_checkpointing would save the trying")
 
     def step_batches(step: int) -> list[list[Example]]:
@@ -279,13 +294,14 @@ def train_adapter(
             optimiser.step()
             running += (loss_value - running) / min(step, 20)
             advance(f"loss {running:.3f}")
+            entry = {"step": step, "loss": round(running, 6)}
             if step in marks:
-                peft_model.eval()
-                error = evaluate(recogniser)
-                best = min((entry["dev_error"] for entry in history), default=math.inf)
-                history.append({"step": step, "loss": round(running, 6), "dev_error": error})
-                if error < best:
+                entry |= measured()
+                best = min((earlier["dev_error"] for earlier in history), default=math.inf)
+                history.append(entry)
+                if entry["dev_error"] < best:
                     _save_adapter(peft_model, checkpoint.best, recogniser.lineage.id)
+            tell(entry)
             if step in marks or step % CHECKPOINT_EVERY == 0:
                 checkpoint.save(step, history, running, names, optimiser)
     best_entry = min(history, key=lambda entry: entry["dev_error"])
