@@ -182,11 +182,10 @@ def as_csv(rows: list[tuple[str, ...]]) -> str:
 def as_markdown(rows: list[tuple[str, ...]]) -> str:
     """The table of the page; formulas are in words, to be read without a spreadsheet."""
     lines = ["| | unit | example: the demo | where it comes from |", "|---|---|--:|---|"]
-    for line, (says, unit, value, _, where) in zip(LINES, rows, strict=True):
+    for line, (says, unit, value, _, _) in zip(LINES, rows, strict=True):
         head = f"**{says}**" if not line.key else f"{says} (`{line.key}`)"
-        lines.append(
-            f"| {head} | {unit} | {value} | {f'= `{where}`' if line.formula and not line.where else where} |"
-        )
+        where = "; ".join(part for part in (line.formula and f"= `{line.formula}`", line.where) if part)
+        lines.append(f"| {head} | {unit} | {value} | {where} |")
     return "\n".join(lines) + "\n"
 
 

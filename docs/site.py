@@ -1,8 +1,8 @@
 """What mkdocs does differently for this site: pages from outside of docs/, and links between them.
 
 Every page is written for a git host, where links run between files of the repository. The pages of `OUTSIDE`
-lie elsewhere in the repository; here they become pages at the same path below the site, and each link from or
-to them is turned into one within the site. A link to anything else stays as it is, and fails the strict build.
+lie elsewhere in it; here they become pages at the same path below the site, and each link from or to them is
+turned into one within the site. A link to anything else stays as it is, and fails the strict build.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 
 OUTSIDE = ("README.md", "README.ja.md", "data/base/README.md", "data/qwen2-audio/README.md")
-"""Pages of the site that do not lie in docs/, by their path in the repository. The first is the landing page."""
+"""Pages that do not lie in docs/, by their path in the repository. The first is the landing page."""
 
 _CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(\]\()([^)\s:#][^)\s:]*)(\))")
