@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro summary ablation lint test test-full clean
+.PHONY: help setup repro summary ablation lint test test-full docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -39,5 +39,8 @@ test: lint ## lint, types and tests
 test-full: $(READY) ## what takes minutes: families x stages, exported forms (ILT_HUMAN_DIGITS: its manifest)
 	pytest -m full
 
+docs: $(READY) ## build the documentation and the course as a site in site/ (open site/index.html)
+	NO_MKDOCS_2_WARNING=1 mkdocs build
+
 clean: ## remove the environment and all caches that can be made again
-	rm -rf $(VENV) .ilt .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .ilt .pytest_cache .mypy_cache .ruff_cache site
