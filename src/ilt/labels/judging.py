@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -24,6 +25,7 @@ def judge(
     keep: float,
     max_expected_error: float,
     normaliser: str,
+    keep_by_language: Mapping[str, float] | None = None,
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """A label table with expected errors and decisions, and a report.
 
@@ -41,7 +43,10 @@ def judge(
     calibration = calibrate(dev, truth, judged)
     judged = judged.with_columns(expected_error=pl.Series(calibration.expected).round(6))
     judged = evidence_flags(judged, params)
-    judged = decide(judged, params.method, keep, max_expected_error, params.min_rows, params.relevance_weight)
+    judged = decide(
+        judged, params.method, keep, max_expected_error, params.min_rows, params.relevance_weight,
+        keep_by_language,
+    )  # fmt: skip
     judged = apply_corrections(judged, CORRECTIONS_TABLE.read(paths.CORRECTIONS))
     result = pl.concat([judged, frame.filter(pl.col("split") == "gold")], how="diagonal_relaxed").sort("id")
     pool = result.filter(pl.col("split") == "pool")

@@ -18,6 +18,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
     """The content of each plan file, by its path below `data/plan`."""
     seed = params.seed
     model = params.recogniser_model.model_dump()
+    from_start = model | {"languages": params.taken_for_in("base")}
     evaluate = params.evaluate.model_dump()
     order = params.ordered_iterations()
     files: dict[str, dict[str, Any]] = {
@@ -26,8 +27,14 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "seed": seed,
             "corpus": params.corpus.model_dump(),
             "model": {key: model[key] for key in ("id", "revision", "languages")},
+            "later": params.later_languages,
         },
-        "baseline": {"seed": seed, "model": model, "evaluate": evaluate, "label": params.label.model_dump()},
+        "baseline": {
+            "seed": seed,
+            "model": from_start,
+            "evaluate": evaluate,
+            "label": params.label.model_dump(),
+        },
         "report": {
             "seed": seed,
             "iterations": order,
@@ -45,10 +52,12 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             section = params.stage(iteration, stage).model_dump()
             values: dict[str, Any] = {"seed": seed, "prev": previous, stage: section}
             if stage in (*TRAINING_STAGES, "label", "correct", "evaluate"):
-                values["model"] = model
+                values["model"] = model | {"languages": params.taken_for_in(iteration)}
             if stage in TRAINING_STAGES:
                 values["train"] = values.pop(stage)
                 values["mode"] = params.adapter.mode
+                values["scope"] = params.adapter.scope
+                values["mixture"], values["merge"] = params.mixture.model_dump(), params.merge.model_dump()
                 values["normaliser"] = params.evaluate.normaliser
                 values["first"] = number == 0 and stage == "focus"
                 if params.adapter.mode == "single":
@@ -59,11 +68,17 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
                         ]
             if stage in ("select", "correct"):
                 values["normaliser"] = params.evaluate.normaliser
-                values["languages"] = params.taken_for
+                values["languages"] = params.taken_for_in(iteration)
                 values["label"] = params.stage(iteration, "label").model_dump()
             if stage == "correct":
                 values["select"] = params.stage(iteration, "select").model_dump()
             files[f"{iteration}/{stage}"] = values
+        files[f"{iteration}/intake"] = {
+            "seed": seed,
+            "absent": params.absent(iteration),
+            "budgets": params.budgets(iteration),
+            "replay": params.mixture.replay_share > 0,
+        }
     return files
 
 

@@ -61,7 +61,10 @@ def _costs(iterations: list[str], stages: list[str]) -> dict[str, Any]:
 def body(stage: Stage) -> None:
     iterations: list[str] = stage.values["iterations"]
     previous = [(name, stage.values["previous"][name]) for name in iterations]
-    summary = {name: _summary(paths.read_json(paths.evaluation(name))) for name in ("base", *iterations)}
+    found = {name: paths.read_json(paths.evaluation(name)) for name in ("base", *iterations)}
+    # Where languages began later, the base was scored on them too: it is compared with the last iteration.
+    found["base"] |= found[iterations[-1]].get("base", {})
+    summary = {name: _summary(entry) for name, entry in found.items()}
     tables = {
         "history": history(summary, SPLITS),
         "funnel": funnel(iterations),

@@ -20,7 +20,7 @@ from ilt.asr.device import is_out_of_memory
 from ilt.asr.features import FeatureStore
 from ilt.asr.recogniser import Recogniser
 from ilt.errors import IltError
-from ilt.params import TrainParams
+from ilt.params import MixtureParams, TrainParams
 from ilt.paths import read_json, replacing, write_json
 from ilt.progress import progress
 from ilt.training.adam import pack_adam, unpack_adam
@@ -43,7 +43,7 @@ class TrainResult:
     trainable: int
 
 
-def total_steps(params: TrainParams, gold: int, seconds: float) -> int:
+def total_steps(params: TrainParams, gold: int, seconds: float, replay_share: float = 0.0) -> int:
     """Optimiser steps of a stage; an epoch is one pass over `gold` examples, which last `seconds`."""
     if params.steps is not None:
         return params.steps
@@ -51,7 +51,8 @@ def total_steps(params: TrainParams, gold: int, seconds: float) -> int:
     epoch, batch = (
         (gold, params.batch_size) if params.batch_seconds is None else (seconds, params.batch_seconds)
     )
-    per_step = batch * params.gradient_accumulation * max(params.gold_share, 1e-9)
+    share = max(params.gold_share, 1e-9) * (1 - replay_share)
+    per_step = batch * params.gradient_accumulation * share
     return max(1, math.ceil(params.epochs * epoch / per_step))
 
 
@@ -101,6 +102,23 @@ def _save_adapter(peft_model: Any, folder: Path, base: str) -> None:
         config["base_model_name_or_path"] = base
         config["target_modules"] = sorted(config["target_modules"])
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _at_scale(evaluate: Callable[[Recogniser], float], scale: float) -> Callable[[Recogniser], float]:
+    """`evaluate` of the model as it will be used: with this much of the adapter."""
+    from peft.tuners.lora import LoraLayer
+
+    def judged(recogniser: Recogniser) -> float:
+        layers = [module for module in recogniser.model.modules() if isinstance(module, LoraLayer)]
+        for layer in layers:
+            layer.scale_layer(scale)
+        try:
+            return evaluate(recogniser)
+        finally:
+            for layer in layers:
+                layer.unscale_layer()
+
+    return judged
 
 
 class _Checkpoint:
@@ -167,17 +185,24 @@ def train_adapter(
     work: Path,
     start_from: Path | None = None,
     workers: int = 0,
+    replay: Sequence[Example] = (),
+    mixture: MixtureParams = MixtureParams(),  # noqa: B008  frozen
+    scale: float = 1.0,
 ) -> TrainResult:
     """Train a LoRA and save the best one, by `evaluate` (an error of generated text), to `folder`.
 
     The fresh LoRA, which changes nothing, is the first candidate.
 
     start_from: an adapter to train on with, instead of a fresh one. work: where checkpoints lie. workers:
-    processes that prepare features. A batch that memory does not hold goes through in halves, with a message.
-    Raises IltError for a loss that is not finite, and where memory does not even hold one utterance.
+    processes that prepare features. replay, mixture: what else a batch is made of. scale: what the adapter
+    will be used with (`merge.scale`), and is therefore judged with. A batch that memory does not hold goes
+    through in halves, with a message. Raises IltError for a loss that is not finite, and where memory does
+    not even hold one utterance.
     """
     frame = recogniser.extractor.hop_length / recogniser.extractor.sampling_rate
-    steps = total_steps(params, len(gold), frame * sum(store.frames[example.id] for example in gold))
+    replay_share = mixture.replay_share if replay else 0.0
+    seconds = frame * sum(store.frames[example.id] for example in gold)
+    steps = total_steps(params, len(gold), seconds, replay_share)
     plan = plan_batches(
         gold,
         pseudo,
@@ -187,6 +212,9 @@ def train_adapter(
         params.gold_share,
         seed,
         params.batch_seconds and params.batch_seconds / frame,
+        replay,
+        replay_share,
+        mixture.temperature,
     )
     peft_model = _with_lora(recogniser, params, start_from, seed)
     trained = [(name, p) for name, p in peft_model.named_parameters() if p.requires_grad]
@@ -194,13 +222,14 @@ def train_adapter(
     optimiser = torch.optim.AdamW(parameters, lr=0.0, weight_decay=params.weight_decay)
     if params.gradient_checkpointing:
         recogniser.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    judged = evaluate if scale == 1.0 else _at_scale(evaluate, scale)
     checkpoint = _Checkpoint(work)
     done, history, running = checkpoint.load(names, optimiser)
     marks = {round(steps * (n + 1) / params.evaluations) for n in range(params.evaluations)}
     if not done:
         # What the stage starts from is a candidate too: a stage must not leave a worse model behind.
         peft_model.eval()
-        history = [{"step": 0, "dev_error": evaluate(recogniser)}]
+        history = [{"step": 0, "dev_error": judged(recogniser)}]
         _save_adapter(peft_model, checkpoint.best, recogniser.lineage.id)
     limit = MemoryLimit("batch_size, batch_seconds or gradient_checkpointing would save the trying")
 
@@ -250,7 +279,7 @@ def train_adapter(
             advance(f"loss {running:.3f}")
             if step in marks:
                 peft_model.eval()
-                error = evaluate(recogniser)
+                error = judged(recogniser)
                 best = min((entry["dev_error"] for entry in history), default=math.inf)
                 history.append({"step": step, "loss": round(running, 6), "dev_error": error})
                 if error < best:
