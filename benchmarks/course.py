@@ -20,6 +20,7 @@ from typing import Any
 import altair
 import polars as pl
 import vl_convert
+from machine import machine
 from rich.console import Console
 from rich.table import Table
 
@@ -36,7 +37,6 @@ from ilt.paths import replacing, write_json
 from ilt.report.draw import COLOURS, joined, specification
 from ilt.training.batches import Example
 from ilt.training.trainer import train_adapter
-from machine import machine
 
 SPLITS = ("gold", "dev", "retention")
 """Trained on; the same domain; the domain that the base comes from."""

@@ -62,7 +62,12 @@ def test_every_split_of_every_language_has_its_count(corpus):
     counts = {
         (language, split): n for language, split, n in rows.group_by("language", "split").len().iter_rows()
     }
-    assert counts == {(code, split): getattr(PARAMS, split) for code in ("en", "ko") for split in SPLITS}
+    assert counts == {
+        (code, split): getattr(PARAMS, split)
+        for code in ("en", "ko")
+        for split in SPLITS
+        if split != "replay"
+    }
 
 
 @pytest.mark.parametrize("column", ["speaker", "audio_hash"])

@@ -17,7 +17,7 @@ import yaml
 from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("focus", "label", "select", "feedback", "correct", "fix", "evaluate")
+STAGES = ("intake", "focus", "label", "select", "feedback", "correct", "fix", "evaluate")
 OVERRIDE = ("iterations.it2.fix.lora.r", 4)
 
 
@@ -334,6 +334,117 @@ def test_iterations_behind_a_stop_pass_the_model_through(copied):
     assert "expected_next" in summary["it1"] and "expected_next" not in summary["it2"]
     costs = json.loads((copied / "data/metrics/costs.json").read_text(encoding="utf-8"))
     assert sum(cost["seconds"] for cost in costs["it2"].values()) < 10
+
+
+def _links(folder, name):
+    lineage = json.loads((folder / f"data/lineage/{name}.json").read_text(encoding="utf-8"))
+    return [(link["path"], link.get("language"), link.get("scale")) for link in lineage["adapters"]]
+
+
+@pytest.mark.full
+def test_a_language_that_begins_later_runs_only_what_it_takes_part_in(copied):
+    before = locked_hashes(copied)
+    output = run(
+        copied, "dvc", "exp", "run", "-S", "corpus.demo.languages=[de,ko,it]",
+        "-S", "+languages.it={from: it3}", "-S", "+iterations.it3={prev: it2}",
+    )  # fmt: skip
+    intakes = {f"intake@{name}" for name in ("it1", "it2")}
+    assert stages_run(output) == {"plan", "corpus", "report", *intakes, *(f"{stage}@it3" for stage in STAGES)}
+    after = locked_hashes(copied)
+    changed = {path for path in before if before[path] != after[path]}
+    assert {path for path in changed if not path.startswith("data/metrics")} == {
+        "data/plan", "data/corpus/utterances.parquet", "data/corpus/pool_reference.parquet"
+    }  # fmt: skip
+    summary = json.loads((copied / "data/metrics/summary.json").read_text(encoding="utf-8"))
+    assert {name: sorted(entry["test"]["by_language"]) for name, entry in summary.items()} == {
+        "base": ["de", "it", "ko"], "it1": ["de", "ko"], "it2": ["de", "ko"], "it3": ["de", "it", "ko"]
+    }  # fmt: skip
+    told = json.loads((copied / "data/evaluations/it3.json").read_text(encoding="utf-8"))
+    assert told["gain"]["micro"] == pytest.approx(
+        told["base"]["test"]["micro"] - told["test"]["micro"], abs=2e-6
+    )
+    shown = run(copied, "ilt", "summary", "--languages")
+    assert "it" in shown
+    page = (copied / "data/report/index.html").read_text(encoding="utf-8")
+    assert "Italian" in page
+
+
+@pytest.mark.full
+def test_each_language_can_have_experts_of_its_own(copied):
+    def change(values):
+        values["adapter"]["scope"] = "per_language"
+        values["merge"]["scale"] = 0.5
+        values["corpus"]["demo"]["replay"] = 4
+        values["mixture"]["replay_share"] = 0.25
+        del values["iterations"]["it2"]
+
+    edit_params(copied, change)
+    run(copied, "dvc", "repro")
+    stages = [f"data/adapters/it1/{stage}" for stage in ("focus", "feedback", "fix")]
+    expected = [(f"{path}/{code}", code, 0.5) for path in stages for code in ("de", "ko")]
+    assert _links(copied, "it1") == expected
+    told = json.loads((copied / "data/details/it1/feedback.json").read_text(encoding="utf-8"))
+    assert told["steps"] == sum(one["steps"] for one in told["languages"].values()) == 6
+    assert told["replay"] == 8
+    key = LABEL_TABLE.read(copied / "data/labels/it1/fixed.parquet").filter(split="pool", language="ko")[
+        "id"
+    ][0]
+    shown = run(copied, "ilt", "explain", key)
+    assert "it1.focus.ko x 0.5" in shown
+    assert "focus.de" not in shown
+    asked = subprocess.run(
+        ["ilt", "export", "it1", "--to", "adapter", "--output", "out"], cwd=copied, env=environment(),
+        check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert asked.returncode == 2
+    assert "--language de" in asked.stdout
+    run(
+        copied,
+        "ilt",
+        "export",
+        "it1",
+        "--to",
+        "merged",
+        "--language",
+        "ko",
+        "--output",
+        "out",
+        "--tolerance",
+        "100",
+    )
+    record = json.loads((copied / "out/ilt_export.json").read_text(encoding="utf-8"))
+    assert record["language"] == "ko"
+    assert [link["path"] for link in record["lineage"]["adapters"]] == [f"{path}/ko" for path in stages]
+
+
+@pytest.mark.full
+def test_experts_over_a_trunk_hear_and_the_next_iteration_starts_from_the_trunk(copied, tmp_path):
+    edit_params(copied, lambda values: values["adapter"].update(scope="shared+per_language"))
+    killed = Path(shutil.copytree(copied, tmp_path / "killed", symlinks=True))
+    run(copied, "dvc", "repro")
+    trunk = [(f"data/adapters/it1/{stage}", None, None) for stage in ("focus", "feedback")]
+    assert _links(copied, "it1") == [
+        *trunk,
+        *((f"data/adapters/it1/fix/{code}", code, None) for code in ("de", "ko")),
+    ]
+    assert _links(copied, "it2.focus") == [*trunk, ("data/adapters/it2/focus", None, None)]
+
+    run(killed, "dvc", "repro", "correct@it1")
+    process = subprocess.Popen(
+        ["dvc", "repro", "fix@it1"], cwd=killed, env=environment(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list((killed / ".ilt/work").glob("it1-fix-*/ko/best")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    run(killed, "dvc", "repro", "evaluate@it1")
+    ours, theirs = locked_hashes(killed), locked_hashes(copied)
+    for path in ("data/adapters/it1/fix", "data/lineage/it1.json", "data/predictions/it1.parquet"):
+        assert ours[path] == theirs[path]
 
 
 def test_people_win_over_the_model(copied):

@@ -30,6 +30,8 @@ def test_a_killed_run_goes_on_from_its_last_shard(setting, tmp_path, monkeypatch
     class Counting:
         """The recogniser, until it is killed in the middle of a batch."""
 
+        lineage = recogniser.lineage
+
         def __init__(self, limit):
             self.limit, self.calls = limit, 0
 

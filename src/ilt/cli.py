@@ -95,11 +95,11 @@ def _by_language(found: dict[str, Any]) -> Any:
     from rich.table import Table
 
     table = Table("iteration", title="Test error in % by language")
-    codes = list(next(iter(found.values()))["test"]["by_language"])
+    codes = sorted({code for entry in found.values() for code in entry["test"]["by_language"]})
     for code in codes:
         table.add_column(code, justify="right")
     for name, entry in found.items():
-        table.add_row(name, *(percent(entry["test"]["by_language"][code]) for code in codes))
+        table.add_row(name, *(percent(entry["test"]["by_language"].get(code)) for code in codes))
     return table
 
 
@@ -176,7 +176,7 @@ def explain(
     if form == "json":
         print(to_json(story))
     else:
-        print_story(story, models())
+        print_story(story, models(story.utterance["language"]))
     if play:
         print(f"audio: {write_audio(utterance)}", file=sys.stderr)
 
@@ -243,13 +243,16 @@ def export(
         float, typer.Option(help="Fail if the error rate on dev is more points higher than this.")
     ] = 0.5,
     rows: Annotated[int | None, typer.Option(help="Check on this many dev utterances only.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Whose expert, where languages have adapters of their own: de.")
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace an exported model that is there.")] = False,
 ) -> None:
     """Write a model for use elsewhere, checked on dev. Exit status: 0 done, 1 no parity, 2 error."""
     from ilt.export.command import run_export
     from ilt.export.options import ExportOptions
 
-    options = ExportOptions(to, output, rank, quantization, dtype, licence, tolerance, rows, force)
+    options = ExportOptions(to, output, rank, quantization, dtype, licence, tolerance, rows, force, language)
     raise typer.Exit(run_export(iteration, options))
 
 

@@ -27,6 +27,8 @@ __all__ = [
     "LabelParams",
     "LanguageParams",
     "LoraParams",
+    "MergeParams",
+    "MixtureParams",
     "ModelParams",
     "Params",
     "ReportParams",
@@ -41,9 +43,10 @@ __all__ = [
     "validated",
 ]
 
-SPLITS = ("gold", "pool", "dev", "test", "retention")
+SPLITS = ("gold", "pool", "dev", "test", "retention", "replay")
 """gold: labelled, trained on. pool: unlabelled. dev: calibration and checkpoint choice. test: only scored.
-retention: only scored, of the domain that the base comes from."""
+retention: only scored, of the domain that the base comes from. replay: labelled, of that domain, never
+scored; trained on where `mixture.replay_share` says so."""
 
 TRAINING_STAGES = ("focus", "feedback", "fix")
 ITERATION_STAGES = ("focus", "label", "select", "feedback", "correct", "fix", "evaluate")
@@ -92,11 +95,24 @@ class ModelParams(_Section):
 
 
 class LanguageParams(_Section):
-    """What is said of one language. `as`: the language that the model is to take it for."""
+    """What is said of one language.
+
+    as:   the language that the model is to take it for; None: itself.
+    from: the iteration from which its rows take part; None: from the start, the base included.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
 
-    as_: Annotated[str, Field(alias="as", min_length=1)]
+    as_: Annotated[str | None, Field(alias="as", min_length=1)] = None
+    from_: Annotated[str | None, Field(alias="from", min_length=1)] = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.as_ is None and self.from_ is None:
+            raise ValueError(
+                "say as: CODE (what it is taken for), from: ITERATION (where it begins), or both"
+            )
+        return self
 
 
 class DomainParams(_Section):
@@ -126,6 +142,7 @@ class DemoParams(_Section):
     dev: Count
     test: Count
     retention: Annotated[int, Field(ge=0)]
+    replay: Annotated[int, Field(ge=0)] = 0
     source: DomainParams
     target: DomainParams
 
@@ -228,9 +245,45 @@ class AdapterParams(_Section):
     continue:        the same LoRA is trained on and on, through all stages.
     single:          one LoRA on gold alone, with as many optimiser steps as all stages together.
     full:            the same with all weights of the model trained, in place of a LoRA.
+
+    Which languages an adapter is for; docs/languages.md says more.
+    shared:              one for all of them.
+    per_language:        each language has adapters of its own, in every stage.
+    shared+per_language: focus and feedback train shared ones, fix one for each language over them.
     """
 
     mode: Literal["merge_and_reset", "continue", "single", "full"] = "merge_and_reset"
+    scope: Literal["shared", "per_language", "shared+per_language"] = "shared"
+
+    @model_validator(mode="after")
+    def _experts_are_merged(self) -> Self:
+        if self.scope != "shared" and self.mode != "merge_and_reset":
+            raise ValueError(
+                f"scope: {self.scope} is for mode: merge_and_reset; with mode: {self.mode}, say scope: shared"
+            )
+        return self
+
+
+class MixtureParams(_Section):
+    """What a batch is made of, beside `gold_share`.
+
+    temperature:  languages are drawn with probability proportional to n^(1/temperature), n: their rows, among
+                  gold and among pseudo-labels. 1: as they are; large: alike.
+    replay_share: share of each batch drawn from the split `replay`; gold and pseudo-labels share the rest.
+    """
+
+    temperature: Positive = 1.0
+    replay_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class MergeParams(_Section):
+    """How adapters are merged.
+
+    scale: what the update of each adapter is multiplied by when its stage ends, so that the weights are
+           base + scale * (sum of the adapters): an interpolation with the base where it is below 1.
+    """
+
+    scale: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class LoraParams(_Section):
@@ -326,6 +379,7 @@ class SelectParams(_Section):
     method:             calibrated | for comparison: logprob (best mean token log-probability), all (no
                         filter), oracle (true error, from the pool reference).
     keep:               at most this share of each language's rows.
+    keep_by_language:   another share for some languages, by code.
     max_expected_error: nothing above it is kept,
     min_rows:           except that each language keeps its best rows up to this many, if not flagged.
     relevance_weight:   how much nearness to gold counts beside expected error in the ranking.
@@ -333,6 +387,7 @@ class SelectParams(_Section):
 
     method: Literal["calibrated", "logprob", "all", "oracle"] = "calibrated"
     keep: Share
+    keep_by_language: dict[str, Share] = {}
     max_expected_error: Share
     min_rows: Annotated[int, Field(ge=0)]
     relevance_weight: Annotated[float, Field(ge=0)]
@@ -352,6 +407,7 @@ class CorrectParams(_Section):
     enabled: bool = True
     vote: bool = True
     keep: Share
+    keep_by_language: dict[str, Share] = {}
     max_expected_error: Share
 
 
@@ -389,6 +445,8 @@ class Params(_Section):
     languages: dict[str, LanguageParams] = {}
     corpus: CorpusParams
     adapter: AdapterParams
+    mixture: MixtureParams = MixtureParams()
+    merge: MergeParams = MergeParams()
     focus: TrainParams
     feedback: TrainParams
     fix: TrainParams
@@ -404,7 +462,8 @@ class Params(_Section):
     def _mapped_in_one_place(self) -> Self:
         if self.model.languages:
             raise ValueError("model.languages: say languages.CODE.as instead, as languages: {pcm: {as: en}}")
-        chained = sorted(set(self.languages) & {entry.as_ for entry in self.languages.values()})
+        mapped = {code for code, entry in self.languages.items() if entry.as_ is not None}
+        chained = sorted(mapped & {str(entry.as_) for entry in self.languages.values()})
         if chained:
             raise ValueError(
                 f"languages.{chained[0]}.as: another language is taken for {chained[0]!r} already"
@@ -414,12 +473,32 @@ class Params(_Section):
     @property
     def taken_for(self) -> dict[str, str]:
         """What each mapped language is taken for, by its code."""
-        return {code: entry.as_ for code, entry in sorted(self.languages.items())}
+        return {code: entry.as_ for code, entry in sorted(self.languages.items()) if entry.as_ is not None}
+
+    @property
+    def later_languages(self) -> list[list[str]]:
+        """Languages that begin with an iteration, those of the first such iteration first."""
+        begin = {
+            name: sorted(code for code, entry in self.languages.items() if entry.from_ == name)
+            for name in self.ordered_iterations()
+        }
+        return [codes for codes in begin.values() if codes]
+
+    def absent(self, iteration: str) -> list[str]:
+        """Languages that do not take part in an iteration, or in scoring the base (`base`), yet."""
+        order = self.ordered_iterations()
+        yet = order[order.index(iteration) + 1 :] if iteration != "base" else order
+        return sorted(code for code, entry in self.languages.items() if entry.from_ in yet)
 
     @property
     def recogniser_model(self) -> ModelParams:
         """The model with what each mapped language is taken for: what a recogniser is loaded with."""
         return self.model.model_copy(update={"languages": self.taken_for})
+
+    def taken_for_in(self, iteration: str) -> dict[str, str]:
+        """`taken_for` of what takes part: a language that begins later changes nothing before that."""
+        absent = self.absent(iteration)
+        return {code: other for code, other in self.taken_for.items() if code not in absent}
 
     def stage(self, iteration: str, stage: str) -> _Section:
         """The resolved values of one stage of one iteration."""
@@ -435,6 +514,15 @@ class Params(_Section):
         section = self.stage(iteration, stage)
         assert isinstance(section, TrainParams)
         return section
+
+    def budgets(self, iteration: str) -> dict[str, list[str]]:
+        """The languages that have a budget of their own in an iteration, by stage."""
+        found = {}
+        for name in ("select", "correct"):
+            section = self.stage(iteration, name)
+            assert isinstance(section, SelectParams | CorrectParams)
+            found[name] = sorted(section.keep_by_language)
+        return found
 
     def ordered_iterations(self) -> list[str]:
         """Iteration names, from the first to the last."""
@@ -477,6 +565,34 @@ def validated(kind: type[S], values: Any, where: str = "", file: str = "params.y
             else:
                 lines.append(f"  {name}: {what}, got {given!r}")
         raise IltError(f"{file} is not valid:\n" + "\n".join(lines)) from None
+
+
+def _check_languages(params: Params) -> None:
+    """What can be known of languages from the parameters alone; the stage intake knows the rest."""
+    problems = [
+        f"languages.{code}.from: there is no iteration {entry.from_!r}; there are "
+        f"{', '.join(params.iterations)}"
+        for code, entry in params.languages.items()
+        if entry.from_ is not None and entry.from_ not in params.iterations
+    ]
+    demo = params.corpus.demo
+    if params.corpus.source == "demo":
+        for name in params.iterations if not problems else ():
+            known = set(demo.languages) - set(params.absent(name))
+            problems += [
+                f"iterations.{name}: {where}.keep_by_language: {code!r} does not take part in {name}; "
+                f"there are {', '.join(sorted(known))}"
+                for where, codes in params.budgets(name).items()
+                for code in codes
+                if code not in known
+            ]
+        if params.mixture.replay_share and not demo.replay:
+            problems.append(
+                "mixture.replay_share: there is nothing to replay; say corpus.demo.replay=N utterances per "
+                "language too"
+            )
+    if problems:
+        raise IltError("params.yaml is not valid:\n" + "\n".join(f"  {line}" for line in problems))
 
 
 def _check_iterations(params: Params) -> None:
@@ -534,4 +650,5 @@ def check_params(values: Any) -> Params:
     for name in params.iterations:
         for stage in ITERATION_STAGES:
             params.stage(name, stage)
+    _check_languages(params)
     return params

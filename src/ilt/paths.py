@@ -24,9 +24,12 @@ __all__ = [
     "UTTERANCES",
     "WORK",
     "adapter",
+    "base_predictions",
     "check_output",
     "costs",
     "evaluation",
+    "intake",
+    "intake_reference",
     "labels",
     "lineage",
     "live",
@@ -60,6 +63,16 @@ def plan(stage: str, iteration: str | None = None) -> Path:
     return DATA / "plan" / (f"{iteration}/{stage}.json" if iteration else f"{stage}.json")
 
 
+def intake(iteration: str) -> Path:
+    """Which utterances take part in an iteration, or in scoring the base (`base`)."""
+    return DATA / "intake" / f"{iteration}.parquet"
+
+
+def intake_reference(iteration: str) -> Path:
+    """What was really said in the part of the pool that takes part."""
+    return DATA / "intake" / f"{iteration}.reference.parquet"
+
+
 def labels(iteration: str, table: str) -> Path:
     """A label table: `pseudo`, `selected` or `fixed`."""
     return DATA / "labels" / iteration / f"{table}.parquet"
@@ -78,6 +91,11 @@ def lineage(iteration: str, stage: str = "fix") -> Path:
 def predictions(iteration: str) -> Path:
     """What the model of an iteration said on gold, dev, test and retention."""
     return DATA / "predictions" / f"{iteration}.parquet"
+
+
+def base_predictions(iteration: str) -> Path:
+    """What the untouched base said of all that takes part in an iteration."""
+    return DATA / "predictions" / "of_base" / f"{iteration}.parquet"
 
 
 def evaluation(iteration: str) -> Path:

@@ -1,7 +1,8 @@
 """Lineage: a base and the adapters merged into it, in order, each named by its hash.
 
 Loading a model means: the base in float32, each adapter merged in order, then a cast. A merged model is
-never stored. A file that does not hash to what its lineage says is an error.
+never stored. A file that does not hash to what its lineage says is an error. Adapters that are for one
+language alone (experts) come on top of those that all languages share; see `ilt.asr.experts`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["FULL", "AdapterLink", "Lineage", "adapter_hash", "base_lineage", "merge_adapters", "read_lineage"]
+__all__ = [
+    "FULL",
+    "AdapterLink",
+    "Lineage",
+    "adapter_hash",
+    "adapter_updates",
+    "base_lineage",
+    "merge_adapters",
+    "read_lineage",
+]
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -48,10 +58,41 @@ def adapter_hash(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class AdapterLink:
-    """One adapter of a lineage: where it was saved, and its hash."""
+    """One adapter of a lineage: where it was saved, and its hash.
+
+    language: the language that it is for; None: all of them.
+    scale:    what its update is multiplied by when it is merged (`merge.scale`).
+    """
 
     path: str
     hash: str
+    language: str | None = None
+    scale: float = 1.0
+
+    @property
+    def identity(self) -> str:
+        """What the hash of a lineage takes of it: nothing but `hash` for a usual adapter."""
+        of = "" if self.language is None else f" language={self.language}"
+        return self.hash + of + ("" if self.scale == 1.0 else f" scale={self.scale!r}")
+
+    @property
+    def stage(self) -> str:
+        """The iteration and stage that saved it, and its language if any, as `it1.focus` or `it1.fix.de`."""
+        parts = Path(self.path).parts
+        below = len(parts) - parts[::-1].index("adapters") if "adapters" in parts else -2
+        return ".".join(parts[below:])
+
+    @property
+    def iteration(self) -> str:
+        """The iteration that saved it."""
+        return self.stage.partition(".")[0]
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON; language and scale stand there only where they say something."""
+        values = {key: value for key, value in asdict(self).items() if key in ("path", "hash")}
+        if self.language is not None:
+            values["language"] = self.language
+        return values | ({} if self.scale == 1.0 else {"scale": self.scale})
 
 
 @dataclass(frozen=True)
@@ -71,16 +112,35 @@ class Lineage:
     @property
     def hash(self) -> str:
         """16 hex digits that name this model: equal for equal bases and adapters, wherever they lie."""
-        parts = [self.content or f"{self.id}@{self.revision}", *(link.hash for link in self.adapters)]
+        parts = [self.content or f"{self.id}@{self.revision}", *(link.identity for link in self.adapters)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
-    def with_adapter(self, folder: Path) -> Lineage:
+    @property
+    def experts(self) -> list[str]:
+        """The languages that have adapters of their own."""
+        return sorted({link.language for link in self.adapters if link.language is not None})
+
+    @property
+    def trunk(self) -> Lineage:
+        """The base and the adapters that all languages share."""
+        return replace(self, adapters=tuple(link for link in self.adapters if link.language is None))
+
+    def of_language(self, language: str) -> Lineage:
+        """The model that hears a language, as a lineage without experts: the trunk, and what is its own."""
+        kept = (link for link in self.adapters if link.language in (None, language))
+        return replace(self, adapters=tuple(replace(link, language=None) for link in kept))
+
+    def with_adapter(self, folder: Path, language: str | None = None, scale: float = 1.0) -> Lineage:
         """This lineage and one more adapter."""
-        link = AdapterLink(folder.as_posix(), adapter_hash(folder))
-        return Lineage(self.id, self.revision, self.content, (*self.adapters, link))
+        link = AdapterLink(folder.as_posix(), adapter_hash(folder), language, scale)
+        return replace(self, adapters=(*self.adapters, link))
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON, without the hash."""
+        return {**asdict(self), "adapters": [link.to_dict() for link in self.adapters]}
 
     def write(self, path: Path) -> None:
-        write_json(path, {**asdict(self), "hash": self.hash})
+        write_json(path, {**self.to_dict(), "hash": self.hash})
 
     def verify(self) -> None:
         """Check that base and adapters on disk are the ones meant. Raises IltError that names the file."""
@@ -154,33 +214,52 @@ def _differences(folder: Path) -> dict[str, torch.Tensor] | None:
     return {name: value.float() for name, value in load_file(folder / ADAPTER_WEIGHTS).items()}
 
 
-def merge_adapters(model: nn.Module, folders: Sequence[Path]) -> None:
-    """Add saved LoRAs to the weights of `model`, in place and in order: W += (alpha / r) * B @ A.
+Update = tuple["torch.Tensor", "torch.Tensor", float]
+"""B, A and what their product is multiplied by."""
 
-    Each weight is summed in float32 over all adapters and cast once, behind the last: a model that was loaded
-    in bfloat16 ends as the same one loaded in float32, at half of the memory. Equal to PEFT's own
-    `merge_and_unload` (a test holds it to 1e-5); done here so that a stage that only decodes does not import
-    PEFT. What full fine-tuning left (`adapter.mode=full`) is added to any weight. Raises IltError for
-    anything else than that and plain LoRA on linear layers, before a weight is changed.
+
+def adapter_updates(
+    model: nn.Module, folders: Sequence[Path], scales: Sequence[float] | None = None
+) -> dict[str, list[Update]]:
+    """What saved LoRAs add to the linear layers of `model`, by layer, in the order of `folders`.
+
+    Raises IltError for anything but plain LoRA on linear layers that the model has.
     """
-    import torch
     from torch import nn
 
-    modules, parameters = dict(model.named_modules()), dict(model.named_parameters())
-    updates: dict[str, list[tuple[torch.Tensor, torch.Tensor, float]]] = {}
-    full: list[dict[str, torch.Tensor]] = []
-    for folder in folders:
-        if (differences := _differences(folder)) is not None:
-            if strange := sorted(set(differences) - set(parameters)):
-                raise IltError(f"{folder}: the weights are of another model (no parameter {strange[0]!r})")
-            full.append(differences)
-            continue
+    modules = dict(model.named_modules())
+    updates: dict[str, list[Update]] = {}
+    for folder, more in zip(folders, scales or [1.0] * len(folders), strict=True):
         for name, up, down, scale in _factors(folder):
             if not isinstance(modules.get(name), nn.Linear):
                 raise IltError(f"{folder}: the adapter is for another model (no linear layer {name!r})")
-            updates.setdefault(name, []).append((up, down, scale))
+            updates.setdefault(name, []).append((up, down, scale * more))
+    return updates
+
+
+def merge_adapters(model: nn.Module, folders: Sequence[Path], scales: Sequence[float] | None = None) -> None:
+    """Add saved LoRAs to the weights of `model`, in place and in order: W += scale * (alpha / r) * B @ A.
+
+    scales: of each adapter; None: 1. Each weight is summed in float32 over all adapters and cast once, behind
+    the last: a model that was loaded in bfloat16 ends as the same one loaded in float32, at half of the
+    memory. Equal to PEFT's own `merge_and_unload` (a test holds it to 1e-5); done here so that a stage that
+    only decodes does not import PEFT. What full fine-tuning left (`adapter.mode=full`) is added to any
+    weight. Raises IltError for anything else than that and plain LoRA on linear layers, before a weight is
+    changed.
+    """
+    import torch
+
+    found = [(folder, _differences(folder)) for folder in folders]
+    wanted = list(zip(found, scales or [1.0] * len(folders), strict=True))
+    full = [(folder, differences) for (folder, differences), _ in wanted if differences is not None]
+    lora = [(folder, scale) for (folder, differences), scale in wanted if differences is None]
+    updates = adapter_updates(model, [folder for folder, _ in lora], [scale for _, scale in lora])
+    modules, parameters = dict(model.named_modules()), dict(model.named_parameters())
+    for folder, differences in full:
+        if strange := sorted(set(differences) - set(parameters)):
+            raise IltError(f"{folder}: the weights are of another model (no parameter {strange[0]!r})")
     with torch.no_grad():
-        for differences in full:
+        for _, differences in full:
             for name, difference in differences.items():
                 parameters[name].add_(difference.to(parameters[name].device, parameters[name].dtype))
         for name, factors in updates.items():

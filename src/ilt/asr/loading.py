@@ -10,6 +10,7 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from ilt.asr.device import pick_attention, pick_device, pick_dtype
+from ilt.asr.experts import Experts
 from ilt.asr.lineage import Lineage, merge_adapters
 from ilt.params import ModelParams
 
@@ -32,21 +33,26 @@ def stored_dtype(config: Any) -> torch.dtype | None:
     return dtype
 
 
-def load_weights(kind: type[M], lineage: Lineage, params: ModelParams) -> M:
-    """The base with all adapters of its lineage merged, cast and on its device, for inference.
+def load_weights(kind: type[M], lineage: Lineage, params: ModelParams) -> tuple[M, Experts | None]:
+    """The base with the shared adapters of its lineage merged, cast and on its device, for inference.
 
     Weights are loaded in float32 and cast behind the last adapter; a checkpoint that is stored in what the
-    model will be in is loaded so, which comes to the same (`merge_adapters`) with half of the memory.
+    model will be in is loaded so, which comes to the same (`merge_adapters`) with half of the memory. The
+    second value holds the experts of the lineage, None where it has none; with them, weights are loaded in
+    float32 in any case, so that shared and own updates are summed before they are rounded.
     """
     disable_progress_bar()
     device = pick_device(params.device)
     dtype = pick_dtype(params.dtype, device)
     load = revision_of(lineage)
     stored = stored_dtype(AutoConfig.from_pretrained(lineage.id, **load))
+    as_stored = stored == dtype and not lineage.experts
     model = kind.from_pretrained(
-        lineage.id, use_safetensors=True, dtype=dtype if stored == dtype else torch.float32, **load
+        lineage.id, use_safetensors=True, dtype=dtype if as_stored else torch.float32, **load
     )
-    merge_adapters(model, [Path(link.path) for link in lineage.adapters])
+    shared = lineage.trunk.adapters
+    merge_adapters(model, [Path(link.path) for link in shared], [link.scale for link in shared])
+    experts = Experts(model, lineage) if lineage.experts else None
     model.set_attn_implementation(pick_attention(params.attention, device))
     moved: M = model.to(device, dtype).eval()  # type: ignore[arg-type]
-    return moved
+    return moved, experts

@@ -56,7 +56,7 @@ class Qwen2AudioRecogniser:
 
     def __init__(self, lineage: Lineage, params: ModelParams) -> None:
         self.lineage, self.params = lineage, params
-        model = load_weights(Qwen2AudioForConditionalGeneration, lineage, params)
+        model, self.experts = load_weights(Qwen2AudioForConditionalGeneration, lineage, params)
         self.model, self.device = model, model.device
         processor = AutoProcessor.from_pretrained(lineage.id, **revision_of(lineage))
         self.extractor, self.tokenizer = processor.feature_extractor, processor.tokenizer
@@ -122,6 +122,8 @@ class Qwen2AudioRecogniser:
     ) -> list[Hypothesis]:
         if not features:
             return []
+        if self.experts:
+            self.experts.switch(languages)
         lengths = self._audio_tokens(features)
         heard, prefixes = self._heard(features), self.vocabulary.prefixes(languages, lengths)
         limits = character_limits(features, self.extractor, self.params.max_chars_per_second).to(self.device)
@@ -188,6 +190,8 @@ class Qwen2AudioRecogniser:
         texts: Sequence[str],
         label_smoothing: float = 0.0,
     ) -> torch.Tensor:
+        if self.experts:
+            self.experts.switch(languages)
         heard = self._heard(features)
         prefixes = self.vocabulary.prefixes(languages, self._audio_tokens(features))
         ids, mask, labels = self.vocabulary.teacher(prefixes, self._targets(texts))

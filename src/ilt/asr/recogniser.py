@@ -50,6 +50,7 @@ class Recogniser(Protocol):
     """A speech model behind one face.
 
     encoder_prefix: what the names of all modules begin with that hear, and do not write.
+    A batch for `transcribe` or `loss` holds languages of one model alone, where the lineage has experts.
     """
 
     encoder_prefix: str
@@ -96,6 +97,8 @@ def too_long(text: str, tokens: int, most: int, model_id: str) -> IltError:
 
 def load_recogniser(lineage: Lineage, params: ModelParams) -> Recogniser:
     """Load a model: the base, every adapter merged in order in float32, then the cast.
+
+    A lineage with experts hears each batch with its language's own; see `ilt.asr.experts`.
 
     Raises IltError where there is no such model, or one of an architecture that is not supported.
     """

@@ -81,6 +81,14 @@ def _transcribe(
         limit.halve()
 
 
+def _groups(order: list[tuple[str, str]], experts: list[str]) -> list[list[tuple[str, str]]]:
+    """Rows (id, language) by the model that hears them: all together where there are no experts."""
+    if not experts:
+        return [order]
+    groups = [[row for row in order if row[1] == language] for language in experts]
+    return [[row for row in order if row[1] not in experts], *groups]
+
+
 def transcribe_table(
     recogniser: Recogniser,
     rows: pl.DataFrame,
@@ -95,13 +103,18 @@ def transcribe_table(
     """Transcribe rows (`id`, `language`): a frame of `HYPOTHESIS_SCHEMA`, sorted by id.
 
     batch_size: utterances, or more precisely. work: where finished shards are kept, or None to keep none.
-    perturbation: speed, noise, seed. A batch that memory does not hold is halved, with a message.
+    perturbation: speed, noise, seed. A batch that memory does not hold is halved, with a message. Where the
+    lineage has language experts, a batch holds one expert's language alone.
     """
     batching = batch_size if isinstance(batch_size, Batching) else Batching(batch_size)
     order = sorted(rows.select("id", "language").iter_rows(), key=lambda r: (store.frames[r[0]], r[0]))
     second = store.extractor.sampling_rate / store.extractor.hop_length
     budget = None if batching.seconds is None else batching.seconds * second
-    batches = cut_batches(order, lambda row: store.frames[row[0]], batching.utterances, budget)
+    batches = [
+        batch
+        for group in _groups(order, recogniser.lineage.experts)
+        for batch in cut_batches(group, lambda row: store.frames[row[0]], batching.utterances, budget)
+    ]
     limit = MemoryLimit("model.decode_batch or model.decode_batch_seconds would say so from the start")
     shards: list[pl.DataFrame] = []
 

@@ -44,7 +44,7 @@ class WhisperRecogniser:
 
     def __init__(self, lineage: Lineage, params: ModelParams) -> None:
         self.lineage, self.params = lineage, params
-        model = load_weights(WhisperForConditionalGeneration, lineage, params)
+        model, self.experts = load_weights(WhisperForConditionalGeneration, lineage, params)
         self.model, self.device, load = model, model.device, revision_of(lineage)
         self.extractor = WhisperFeatureExtractor.from_pretrained(lineage.id, **load)
         if self.extractor.feature_size != model.config.num_mel_bins:
@@ -95,6 +95,8 @@ class WhisperRecogniser:
     ) -> list[Hypothesis]:
         if not features:
             return []
+        if self.experts:
+            self.experts.switch(languages)
         padded = self._pad(features)
         prefixes = self.vocabulary.prefixes(languages)
         with audio_context(self.model, padded.shape[-1]):
@@ -157,6 +159,8 @@ class WhisperRecogniser:
         texts: Sequence[str],
         label_smoothing: float = 0.0,
     ) -> torch.Tensor:
+        if self.experts:
+            self.experts.switch(languages)
         padded = self._pad(features)
         targets = self._targets(languages, texts)
         inputs, labels = self.vocabulary.teacher(self.vocabulary.prefixes(languages), targets)

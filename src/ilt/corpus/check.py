@@ -10,7 +10,7 @@ from ilt.evaluation.normalise import normalise
 
 __all__ = ["LABELLED", "faults", "printable"]
 
-LABELLED = ("gold", "dev", "test", "retention")
+LABELLED = ("gold", "dev", "test", "retention", "replay")
 """Splits whose rows need a text."""
 
 

@@ -7,7 +7,7 @@ target says words, in voices, accents and over a channel that the base has not h
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,12 @@ from ilt.errors import IltError
 from ilt.params import DemoParams, DomainParams
 
 __all__ = ["demo_corpus"]
+
+TRIES = 100
+"""Draws of a phrase for `replay` until one is none of `retention`; then there is one utterance less."""
+
+_Planned = tuple[str, str, DomainParams, Utterance]
+"""Id, split, domain, and what is spoken."""
 
 
 def _utterance(language: str, names: list[str], domain: DomainParams, rng: random.Random) -> Utterance:
@@ -58,10 +64,37 @@ def _with_background(samples: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray
         before = now
 
 
-def demo_corpus(params: DemoParams, seed: int, max_duration: float) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _planned(params: DemoParams, split: str, languages: Sequence[str], seed: int) -> Iterator[_Planned]:
+    source = split in ("retention", "replay")
+    # What is replayed is what the base has learnt from: its own voices, not those that it is scored on.
+    names = voices("base" if split == "replay" else split)
+    for language in languages:
+        rng = random.Random(f"{seed} {split} {language}")
+        scored = set(_texts(params, seed, language)) if split == "replay" else set()
+        for number in range(getattr(params, split)):
+            domain = params.source if source else params.target
+            utterance = _utterance(language, names, domain, rng)
+            for _ in range(TRIES):
+                if utterance.text not in scored:
+                    break
+                utterance = _utterance(language, names, domain, rng)
+            else:
+                continue
+            yield f"{language}-{split}-{number:04d}", split, domain, utterance
+
+
+def _texts(params: DemoParams, seed: int, language: str) -> list[str]:
+    """What is said in the retention split of a language."""
+    return [utterance.text for *_, utterance in _planned(params, "retention", [language], seed)]
+
+
+def demo_corpus(
+    params: DemoParams, seed: int, max_duration: float, later: Sequence[Sequence[str]] = ()
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The utterance rows and the pool reference rows.
 
     max_duration: seconds; phrases that come out longer are spoken of no more (they are left out).
+    later: languages that take part only later, in groups; they change nothing of what is spoken before them.
     Raises IltError for a language that the generator does not have.
     """
     unknown = sorted(set(params.languages) - set(LANGUAGES))
@@ -69,14 +102,14 @@ def demo_corpus(params: DemoParams, seed: int, max_duration: float) -> tuple[pl.
         raise IltError(
             f"corpus.demo.languages: {', '.join(unknown)}: the demo speaks only {', '.join(LANGUAGES)}"
         )
-    plan: list[tuple[str, str, DomainParams, Utterance]] = []
-    for split in SPLITS:
-        domain = params.source if split == "retention" else params.target
-        for language in sorted(params.languages):
-            rng = random.Random(f"{seed} {split} {language}")
-            for number in range(getattr(params, split)):
-                utterance = _utterance(language, voices(split), domain, rng)
-                plan.append((f"{language}-{split}-{number:04d}", split, domain, utterance))
+    begun = [code for wave in later for code in wave]
+    waves = [[code for code in params.languages if code not in begun], *later]
+    plan = [
+        planned
+        for wave in waves
+        for split in SPLITS
+        for planned in _planned(params, split, sorted(set(wave) & set(params.languages)), seed)
+    ]
     rows, references, heard = [], [], set()
     spoken = _with_background(render([utterance for *_, utterance in plan]))
     for (key, split, domain, utterance), (samples, behind) in zip(plan, spoken, strict=True):

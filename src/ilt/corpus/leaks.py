@@ -10,7 +10,7 @@ SHOWN = 3
 
 
 def shared_speakers(rows: pl.DataFrame) -> list[tuple[str, str]]:
-    """Rows of gold and pool whose speaker is in dev or test as well: their ids, and what is wrong.
+    """Rows of gold, pool and replay whose speaker is in dev or test as well: their ids, and what is wrong.
 
     Rows without a speaker are not looked at. It is these rows that are named, not those of dev and test:
     without them, what is scored stays what it was.
@@ -27,7 +27,7 @@ def shared_speakers(rows: pl.DataFrame) -> list[tuple[str, str]]:
             pl.len().alias("count"),
         )
     )
-    learned = known.filter(pl.col("split").is_in(["gold", "pool"])).join(scored, on="speaker")
+    learned = known.filter(pl.col("split").is_in(["gold", "pool", "replay"])).join(scored, on="speaker")
     return [
         (
             key,

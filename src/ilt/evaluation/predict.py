@@ -21,10 +21,11 @@ def predict(
     store: FeatureStore,
     model: ModelParams,
     work: Path,
+    what: str = "evaluate",
 ) -> pl.DataFrame:
-    """Columns of `PREDICTION_TABLE` for all rows but the pool."""
-    rows = utterances.filter(pl.col("split") != "pool").sort("id")
-    heard = transcribe_table(recogniser, rows, store, Batching.of(model), work, what="evaluate")
+    """Columns of `PREDICTION_TABLE` for all rows but those of the pool and of replay."""
+    rows = utterances.filter(~pl.col("split").is_in(["pool", "replay"])).sort("id")
+    heard = transcribe_table(recogniser, rows, store, Batching.of(model), work, what=what)
     return rows.select("id", "language", "split", reference="text").with_columns(
         hypothesis=heard["text"],
         avg_logprob=heard["avg_logprob"],

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from ilt import paths
+from ilt.asr.lineage import AdapterLink
 from ilt.errors import IltError
 from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
 
@@ -98,11 +99,16 @@ def gather(key: str) -> Story:
     return Story(utterance, said, correction, steps)
 
 
-def models() -> dict[str, str]:
-    """What each lineage hash stands for: the file that tells its base and adapters."""
+def models(language: str) -> dict[str, str]:
+    """What each lineage hash stands for: the base and the adapters that hear this language."""
     found = {}
     for path in sorted((paths.DATA / "lineage").glob("*.json")):
         told = paths.read_json(path)
-        steps = [f"{Path(link['path']).parent.name}.{Path(link['path']).name}" for link in told["adapters"]]
+        links = [AdapterLink(**link) for link in told["adapters"]]
+        steps = [
+            link.stage + ("" if link.scale == 1.0 else f" x {link.scale:g}")
+            for link in links
+            if link.language in (None, language)
+        ]
         found[str(told["hash"])] = " + ".join([str(told["id"]), *steps])
     return found

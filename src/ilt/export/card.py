@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ilt.asr.lineage import Lineage
+from ilt.asr.lineage import AdapterLink, Lineage
 from ilt.export.parity import Parity
 from ilt.export.provenance import Fingerprint
 from ilt.figures import percent
@@ -22,6 +22,10 @@ WHAT = {
     "ctranslate2": "The base with all adapters of the lineage merged, converted for CTranslate2",
 }
 SPLITS = ("test", "dev", "retention")
+
+
+def _times(link: AdapterLink) -> str:
+    return "" if link.scale == 1.0 else f" x {link.scale:g}"
 
 
 def _row(*cells: object) -> str:
@@ -76,7 +80,7 @@ class Card:
         kind = "content SHA-256" if self.lineage.content else "revision"
         rows = [_row("base", f"`{self.lineage.id}`", f"{kind} `{base}`")]
         rows += [
-            _row(f"adapter {number}", f"`{link.path}`", f"SHA-256 `{link.hash}`")
+            _row(f"adapter {number}", f"`{link.path}`{_times(link)}", f"SHA-256 `{link.hash}`")
             for number, link in enumerate(self.lineage.adapters, 1)
         ]
         return [_row("", "what", "hash"), "|---|---|---|", *rows]

@@ -74,8 +74,8 @@ def combine(lineage: Lineage) -> Combined:
         raise IltError(f"the model is {lineage.id} itself, without adapters: there is none to export")
     found: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
     for link in lineage.adapters:
-        for name, pair in _scaled(Path(link.path)).items():
-            found.setdefault(name, []).append(pair)
+        for name, (down, up) in _scaled(Path(link.path)).items():
+            found.setdefault(name, []).append((down, link.scale * up))
     return Combined(
         {
             name: (torch.cat([down for down, _ in pairs]), torch.cat([up for _, up in pairs], 1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +34,45 @@ def _family(lineage: Lineage) -> tuple[str, Any]:
     return str(config.model_type).replace("_", "-"), config
 
 
-def _dev(rows: int | None) -> pl.DataFrame:
-    dev = UTTERANCE_TABLE.read(paths.UTTERANCES).filter(pl.col("split") == "dev").sort("id")
+def _dev(rows: int | None, language: str | None) -> pl.DataFrame:
+    wanted = pl.col("split") == "dev"
+    if language is not None:
+        wanted &= pl.col("language") == language
+    dev = UTTERANCE_TABLE.scan(paths.UTTERANCES).filter(wanted).collect().sort("id")
     if not len(dev):
-        raise IltError(f"{paths.UTTERANCES} has no dev utterances to check the exported model with")
+        of = "" if language is None else f" of {language}"
+        raise IltError(f"{paths.UTTERANCES} has no dev utterances{of} to check the exported model with")
     if rows is None or rows >= len(dev):
         return dev
     at = pl.int_range(pl.len())
     return dev.sort("language", "id").filter(at * rows // len(dev) != (at - 1) * rows // len(dev)).sort("id")
+
+
+def _of_language(lineage: Lineage, language: str | None) -> Lineage:
+    """The model that is to be exported: one expert, where languages have adapters of their own."""
+    if lineage.experts and language is None:
+        raise IltError(
+            f"this model has adapters for each of {', '.join(lineage.experts)}, which cannot be one model: "
+            f"say --language {lineage.experts[0]}, and export one after another"
+        )
+    if language is None:
+        return lineage
+    if language not in lineage.experts:
+        there = (
+            f"experts for {', '.join(lineage.experts)}" if lineage.experts else "one model for all languages"
+        )
+        raise IltError(f"--language {language!r}: this lineage has {there}")
+    return lineage.of_language(language)
+
+
+def _measured(iteration: str, language: str | None) -> dict[str, Any]:
+    """What was measured of the iteration: of one language, without its gains, or of all."""
+    found = measured(iteration)
+    if language is None:
+        return found
+    splits = ("test", "dev", "retention")
+    rates = {split: found[split]["by_language"].get(language) for split in splits}
+    return {split: {"micro": rate, "macro": rate} for split, rate in rates.items()}
 
 
 def _lineage(iteration: str) -> Lineage:
@@ -80,7 +110,7 @@ def _parity(
 ) -> Parity:
     from ilt.export.heard import heard_by, heard_by_recogniser
 
-    dev = _dev(options.rows)
+    dev = _dev(options.rows, options.language)
     ours = heard_by_recogniser(lineage, dev, model, "pipeline")
     theirs = heard_by(options.form, family, folder, dev, model, lineage)
     found = measure(dev, ours, theirs, normaliser)
@@ -132,7 +162,7 @@ def _advice(options: ExportOptions, family: str, model: ModelParams, codes: list
 def run_export(iteration: str, options: ExportOptions) -> int:
     """Export the model of an iteration. Returns 1, and writes nothing, if it does not do what it should."""
     check(options)
-    params, lineage = load_params(), _lineage(iteration)
+    params, lineage = load_params(), _of_language(_lineage(iteration), options.language)
     family, config = _family(lineage)
     if options.form == "ctranslate2":
         if family not in CONVERTED_FAMILIES:
@@ -144,9 +174,11 @@ def run_export(iteration: str, options: ExportOptions) -> int:
     from ilt.export.write import note_of, write_form
 
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks the old name
-    numbers, data, model = measured(iteration), fingerprint(lineage), params.recogniser_model
+    numbers, data = _measured(iteration, options.language), fingerprint(lineage)
+    model = params.recogniser_model
     languages = UTTERANCE_TABLE.scan(paths.UTTERANCES).select(pl.col("language").unique().sort()).collect()
-    codes, normaliser = [str(code) for code in languages["language"]], params.evaluate.normaliser
+    codes = [options.language] if options.language else [str(code) for code in languages["language"]]
+    normaliser = params.evaluate.normaliser
     try:
         with paths.replacing(options.output) as folder:
             facts = write_form(
@@ -166,7 +198,8 @@ def run_export(iteration: str, options: ExportOptions) -> int:
             (folder / "README.md").write_text(card.text(), encoding="utf-8")
             record = {
                 **facts, "form": options.form, "iteration": iteration, "audio_context": model.audio_context,
-                "lineage": asdict(lineage) | {"hash": lineage.hash}, "data": data, "parity": parity.to_dict(),
+                "lineage": lineage.to_dict() | {"hash": lineage.hash}, "data": data,
+                "parity": parity.to_dict(), **({"language": options.language} if options.language else {}),
             }  # fmt: skip
             paths.write_json(folder / RECORD, record)
             _share(folder)

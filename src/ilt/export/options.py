@@ -19,7 +19,10 @@ RECORD = "ilt_export.json"
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """The options of the command. tolerance: points of error rate. rows: dev utterances; None: all."""
+    """The options of the command. tolerance: points of error rate. rows: dev utterances; None: all.
+
+    language: whose expert is exported, of a model that has experts.
+    """
 
     form: str
     output: Path
@@ -30,6 +33,7 @@ class ExportOptions:
     tolerance: float = 0.5
     rows: int | None = None
     force: bool = False
+    language: str | None = None
 
 
 def check(options: ExportOptions) -> None:

@@ -17,7 +17,7 @@ Fingerprint = dict[str, str]
 
 def _tables(lineage: Lineage) -> list[Path]:
     """The utterance table, and the label tables of each iteration that the adapters belong to."""
-    iterations = dict.fromkeys(Path(link.path).parent.name for link in lineage.adapters)
+    iterations = dict.fromkeys(link.iteration for link in lineage.adapters)
     labels = [paths.labels(name, table) for name in iterations for table in ("selected", "fixed")]
     return [paths.UTTERANCES, *labels]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,14 @@ from ilt.labels.selection import apply_corrections, decide, evidence_flags
 from ilt.labels.table import CORRECTIONS_TABLE
 from ilt.params import SelectParams
 
-__all__ = ["judge"]
+__all__ = ["judge", "oracle_of"]
+
+
+def oracle_of(iteration: str, params: SelectParams) -> pl.DataFrame | None:
+    """What was really said in the pool, for method `oracle` alone."""
+    if params.method != "oracle":
+        return None
+    return POOL_REFERENCE_TABLE.read(paths.intake_reference(iteration))
 
 
 def _with_true_error(frame: pl.DataFrame, references: pl.DataFrame | None, normaliser: str) -> pl.DataFrame:
@@ -40,6 +48,7 @@ def judge(
     keep: float,
     max_expected_error: float,
     normaliser: str,
+    keep_by_language: Mapping[str, float] | None = None,
     references: pl.DataFrame | None = None,
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """A label table with expected errors and decisions, and a report.
@@ -61,10 +70,12 @@ def judge(
     judged = evidence_flags(judged, params)
     if params.method == "oracle":
         judged = _with_true_error(judged, references, normaliser)
-    judged = decide(judged, params.method, keep, max_expected_error, params.min_rows, params.relevance_weight)
-    judged = apply_corrections(
-        judged.drop("true_error", strict=False), CORRECTIONS_TABLE.read(paths.CORRECTIONS)
-    )
+    judged = decide(
+        judged, params.method, keep, max_expected_error, params.min_rows, params.relevance_weight,
+        keep_by_language,
+    )  # fmt: skip
+    people = CORRECTIONS_TABLE.read(paths.CORRECTIONS)
+    judged = apply_corrections(judged.drop("true_error", strict=False), people)
     result = pl.concat([judged, frame.filter(pl.col("split") == "gold")], how="diagonal_relaxed").sort("id")
     pool = result.filter(pl.col("split") == "pool")
     chosen = pool.filter(pl.col("selected"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from ilt import paths
@@ -35,16 +37,22 @@ def decide(
     max_expected_error: float,
     min_rows: int,
     relevance_weight: float,
+    keep_by_language: Mapping[str, float] | None = None,
 ) -> pl.DataFrame:
     """Decide for every pool row; other rows pass through. Sets `selected` and `reason`.
 
     Within a language, rows without flags are ranked by expected error plus `relevance_weight` times how far
     they are from gold (0: the nearest row of the language, 1: the farthest). The best `keep` of the
     language's rows are its budget; of those, rows above `max_expected_error` are dropped, but each
-    language keeps its best `min_rows`, so that none is starved. Method `oracle` does the same with a column
-    `true_error`.
+    language keeps its best `min_rows`, so that none is starved. keep_by_language: other shares than `keep`.
+    Method `oracle` does the same with a column `true_error`.
     """
     pool = pl.col("split") == "pool"
+    share = pl.lit(keep)
+    if keep_by_language:
+        share = pl.col("language").replace_strict(
+            dict(keep_by_language), default=keep, return_dtype=pl.Float64
+        )
     flagged = pl.col("flags").list.len() > 0
     candidate = pool & ~flagged
     distance = 1 - (pl.col("relevance").rank() / pl.len()).over("language", "split")
@@ -61,7 +69,7 @@ def decide(
     frame = frame.with_columns(_score=pl.when(candidate).then(score))
     frame = frame.with_columns(
         _rank=pl.struct("_score", "id").rank("ordinal").over("language", pl.col("_score").is_null()),
-        _budget=(pool.sum().over("language") * keep).ceil().cast(pl.UInt32),
+        _budget=(pool.sum().over("language") * share).ceil().cast(pl.UInt32),
     )
     floor = pl.col("_rank") <= min_rows
     judged = "true_error" if method == "oracle" else "expected_error"

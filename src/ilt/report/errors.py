@@ -36,7 +36,7 @@ def scored(order: list[str], normaliser: str) -> pl.DataFrame:
     frames: list[pl.DataFrame] = []
     last = _ids(paths.predictions(order[-1]))
     for iteration in order:
-        path = paths.predictions(iteration)
+        path = paths.predictions(iteration) if iteration != order[0] else paths.base_predictions(order[-1])
         frame = PREDICTION_TABLE.read(path).filter(pl.col("split").is_in(SPLITS)).sort("id")
         errors, units = frame_errors(frame, "reference", "hypothesis", normaliser)
         frame = frame.select(

@@ -62,7 +62,7 @@ def worst(found: pl.DataFrame, normaliser: str) -> list[Misheard]:
                 row["language"],
             ),
             units=row["units"],
-            errors=list(by_id[(row["id"],)].select("iteration", "errors").iter_rows()),
+            errors=list(by_id[(row["id"],)].select("iteration", "errors").drop_nulls().iter_rows()),
         )
         for row in chosen.iter_rows(named=True)
     ]

@@ -42,7 +42,9 @@ def _long(report: Report, keys: dict[str, dict[str, float | None]]) -> pl.DataFr
 
 def _with_intervals(errors: pl.DataFrame) -> pl.DataFrame:
     said = pl.format("{}, {}: {} % [{}, {}]", "iteration", "split", _pct("error"), _pct("low"), _pct("high"))
-    return errors.select("number", "iteration", "error", "low", "high", series="split", said=said)
+    return errors.select("number", "iteration", "error", "low", "high", series="split", said=said).drop_nulls(
+        "error"
+    )
 
 
 def _errors(report: Report) -> pl.DataFrame:
@@ -61,6 +63,7 @@ def _languages(report: Report) -> list[tuple[str, Any]]:
     errors = report.errors.filter(pl.col("language") != ALL)
     top = min(1.0, _top(errors["error"]) * 1.1)
     within = _with_intervals(errors).with_columns(pl.col("error", "low", "high").clip(upper_bound=top))
+    errors = errors.drop_nulls("error")
     languages = errors["language"]
     return [
         (language_name(code), charts.language_chart(within.filter(languages == code), top))

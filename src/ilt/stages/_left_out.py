@@ -68,8 +68,9 @@ def pass_labels(stage: Stage, source: Path, target: Path, why: str, details: boo
 def pass_evaluation(stage: Stage, why: str) -> None:
     """The predictions and the assessment of the iteration before, which gained nothing on itself."""
     before = stage.values["prev"]
-    with paths.replacing(paths.predictions(stage.iteration)) as temporary:
-        temporary.write_bytes(paths.predictions(before).read_bytes())
+    for where in (paths.predictions, paths.base_predictions):
+        with paths.replacing(where(stage.iteration)) as temporary:
+            temporary.write_bytes(where(before).read_bytes())
     nothing = {"micro": 0.0, "low": 0.0, "high": 0.0}
     found = paths.read_json(paths.evaluation(before)) | {"gain_over_previous": nothing, "left_out": why}
     paths.write_json(paths.evaluation(stage.iteration), found)

@@ -13,11 +13,12 @@ from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import Lineage, read_lineage
 from ilt.asr.recogniser import Recogniser, load_recogniser
 from ilt.asr.transcribe import transcribe_table
-from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.corpus.intake import read_intake
 from ilt.errors import IltError
 from ilt.evaluation.scoring import frame_errors, rate
 from ilt.labels.table import LABEL_TABLE
-from ilt.params import ModelParams, TrainParams
+from ilt.params import MergeParams, MixtureParams, ModelParams, TrainParams
+from ilt.stages._by_language import Material, experts_wanted, train_experts
 from ilt.stages._left_out import pass_model, why_left_out
 from ilt.stages._stage import Stage
 from ilt.training.batches import Example
@@ -40,6 +41,19 @@ def _selected(labels: Path, gold_share: float) -> list[Example]:
             "or select.max_expected_error, or say gold_share: 1.0 to train on gold alone"
         )
     return _examples(chosen) if gold_share < 1 else []
+
+
+def _replay(table: pl.DataFrame, share: float) -> list[Example]:
+    """Labelled speech of the source domain, where it is wanted. Raises IltError if there is none."""
+    if not share:
+        return []
+    found = _examples(table.filter(pl.col("split") == "replay"))
+    if not found:
+        raise IltError(
+            "mixture.replay_share is set, but the corpus has no utterances of the split `replay`; "
+            "give some, or say mixture.replay_share: 0"
+        )
+    return found
 
 
 def _error_on(
@@ -76,12 +90,15 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
         pass_model(stage, start, why)
         return
     lineage = read_lineage(start)
+    if stage.name == "focus" and stage.values["scope"] == "shared+per_language":
+        lineage = lineage.trunk  # experts are for decoding; the next iteration adapts what all share
     folder = paths.adapter(stage.iteration, stage.name)
     under, start_from = lineage, None
     if mode == "continue" and lineage.adapters:
         start_from = Path(lineage.adapters[-1].path)
         under = Lineage(lineage.id, lineage.revision, lineage.content, lineage.adapters[:-1])
-    table = UTTERANCE_TABLE.read(paths.UTTERANCES)
+    inputs = paths.intake(stage.iteration)
+    table = read_intake(stage.iteration)
     gold = _examples(table.filter(pl.col("split") == "gold"))
     pseudo = _selected(labels, params.gold_share) if labels else []
     if stage.values.get("stages"):
@@ -95,7 +112,10 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
             }
         )
     model = stage.section("model", ModelParams)
-    recogniser = load_recogniser(under, model)
+    mixture, scale = stage.section("mixture", MixtureParams), stage.section("merge", MergeParams).scale
+    replay = _replay(table, mixture.replay_share)
+    experts = experts_wanted(stage.values["scope"], stage.name)
+    recogniser = load_recogniser(under.trunk if experts else under, model)
     long = [example.id for example in pseudo if not recogniser.fits(example.text)]
     if long:
         pseudo = [example for example in pseudo if recogniser.fits(example.text)]
@@ -104,34 +124,48 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
             f"model can write and are not trained on, for example {', '.join(long[:5])}"
         )
     store = FeatureStore(table, recogniser.extractor, model.feature_cache_mb)
-    errors = {
-        split: _error_on(split, _spread(table.filter(pl.col("split") == split), count), store,
-                         Batching.of(model), stage.values["normaliser"])
-        for split, count in (("dev", params.evaluation_rows), ("gold", params.train_evaluation_rows))
-        if count
-    }  # fmt: skip
-    work = stage.work(start, paths.UTTERANCES, *([labels] if labels else []))
-    result = train_adapter(
-        recogniser, gold, pseudo, store, params, stage.seed,
-        errors["dev"], folder, work, start_from, workers_of(model), errors.get("gold"),
-        live_log(paths.live(stage.iteration, stage.name)), full=mode == "full",
-    )  # fmt: skip
-    after = under.with_adapter(folder)
-    after.write(paths.lineage(stage.iteration, stage.name))
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    stage.notes |= {"trainable_parameters": result.trainable, "adapter_bytes": size}
-    paths.write_json(
-        paths.metrics(stage.iteration, stage.name),
-        {
+    dev = _spread(table.filter(pl.col("split") == "dev"), params.evaluation_rows)
+    work = stage.work(start, inputs, *([labels] if labels else []))
+
+    def judge(rows: pl.DataFrame, what: str = "dev") -> Callable[[Recogniser], float]:
+        return _error_on(what, rows, store, Batching.of(model), stage.values["normaliser"])
+
+    if experts:
+        del recogniser
+        after, told = train_experts(
+            under, Material(gold, pseudo, replay, dev), store, params, model, mixture, scale, stage.seed,
+            judge, folder, work,
+        )  # fmt: skip
+    else:
+        heard_gold = None
+        if params.train_evaluation_rows:
+            rows = _spread(table.filter(pl.col("split") == "gold"), params.train_evaluation_rows)
+            heard_gold = judge(rows, "gold")
+        result = train_adapter(
+            recogniser, gold, pseudo, store, params, stage.seed, judge(dev), folder, work, start_from,
+            workers_of(model), heard_gold, live_log(paths.live(stage.iteration, stage.name)), mode == "full",
+            replay, mixture, scale,
+        )  # fmt: skip
+        after = under.with_adapter(folder, scale=scale)
+        told = {
             "steps": result.steps,
             "best_step": result.best_step,
             "best_dev_error": result.best_error,
             "history": result.history,
+            "trainable_parameters": result.trainable,
+        }
+    after.write(paths.lineage(stage.iteration, stage.name))
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    stage.notes |= {"trainable_parameters": told["trainable_parameters"], "adapter_bytes": size}
+    paths.write_json(
+        paths.metrics(stage.iteration, stage.name),
+        {
+            **told,
             "gold": len(gold),
             "pseudo": len(pseudo),
+            **({"replay": len(replay)} if replay else {}),
             **({"too_long": long} if long else {}),
-            "trainable_parameters": result.trainable,
             "adapter_bytes": size,
         },
     )
-    print(f"  dev error {result.best_error:.1%} at step {result.best_step} of {result.steps}")
+    print(f"  dev error {told['best_dev_error']:.1%} at step {told['best_step']} of {told['steps']}")

@@ -1,8 +1,8 @@
 """baseline: the untouched base, as iteration 0: what it says on every split, and how wrong that is.
 
-In: the model, the utterance table, the pool reference. Out: data/lineage/base.json,
-data/predictions/base.parquet, data/labels/base/fixed.parquet (its transcript of the pool),
-data/evaluations/base.json.
+In: the model, the utterances that take part from the start, their pool reference. Out:
+data/lineage/base.json, data/predictions/base.parquet (and the same as of_base/base.parquet, which iterations
+add languages to), data/labels/base/fixed.parquet (its transcript of the pool), data/evaluations/base.json.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from ilt.asr.languages import say_taken_for
 from ilt.asr.lineage import base_lineage
 from ilt.asr.recogniser import load_recogniser
 from ilt.asr.transcribe import transcribe_table
-from ilt.corpus.table import POOL_REFERENCE_TABLE, UTTERANCE_TABLE
+from ilt.corpus.intake import read_intake
+from ilt.corpus.table import POOL_REFERENCE_TABLE
 from ilt.errors import IltError
 from ilt.evaluation.assess import assess_labels, assess_predictions
 from ilt.evaluation.predict import predict
@@ -27,7 +28,7 @@ from ilt.stages._stage import Stage, run_stage
 
 def body(stage: Stage) -> None:
     model, params = stage.section("model", ModelParams), stage.section("evaluate", EvaluateParams)
-    utterances = UTTERANCE_TABLE.read(paths.UTTERANCES)
+    utterances = read_intake("base")
     lineage = base_lineage(model.id, model.revision)
     recogniser = load_recogniser(lineage, model)
     labelled = utterances.filter(pl.col("text").is_not_null())
@@ -38,7 +39,7 @@ def body(stage: Stage) -> None:
             f"for example {', '.join(long[:5])}: cut the utterances into shorter ones"
         )
     store = FeatureStore(utterances, recogniser.extractor, model.feature_cache_mb)
-    work = stage.work(paths.UTTERANCES)
+    work = stage.work(paths.intake("base"))
     predictions = predict(recogniser, utterances, store, model, work)
     rows = utterances.filter(pl.col("split").is_in(["pool", "dev"])).sort("id")
     heard = transcribe_table(recogniser, rows, store, Batching.of(model), work, what="pool")
@@ -53,8 +54,9 @@ def body(stage: Stage) -> None:
     )
     LABEL_TABLE.write(say_taken_for(labels, model.languages), paths.labels("base", "fixed"))
     PREDICTION_TABLE.write(predictions, paths.predictions("base"))
+    PREDICTION_TABLE.write(predictions, paths.base_predictions("base"))
     lineage.write(paths.lineage("base"))
-    references = POOL_REFERENCE_TABLE.read(paths.POOL_REFERENCE)
+    references = POOL_REFERENCE_TABLE.read(paths.intake_reference("base"))
     found = assess_predictions(predictions, params.normaliser)
     found["labels"] = assess_labels(references, {"pseudo": labels}, params.normaliser)
     paths.write_json(paths.evaluation("base"), found)

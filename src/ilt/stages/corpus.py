@@ -2,7 +2,8 @@
 
 In: data/plan/corpus.json, data/corpus/sources.json (and what it hashes). Out: data/corpus/utterances.parquet,
 pool_reference.parquet (only auditing reads it), quarantine.parquet (what was left out, and why),
-origins.parquet (where each utterance comes from).
+origins.parquet (where each utterance comes from); data/intake/base.parquet and base.reference.parquet (what
+takes part from the start, see the stage intake).
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import polars as pl
 from ilt import paths
 from ilt.asr.languages import allowed_languages, check_languages
 from ilt.asr.recogniser import context_seconds, known_languages
+from ilt.corpus.intake import write_intake
 from ilt.corpus.table import ORIGIN_TABLE, POOL_REFERENCE_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
 from ilt.corpus.validate import check_corpus
-from ilt.errors import ProblemsError
+from ilt.errors import IltError, ProblemsError
 from ilt.params import CorpusParams
 from ilt.stages._stage import Stage, run_stage
 
@@ -35,7 +37,7 @@ def body(stage: Stage) -> None:
 
         longest = min(longest, params.max_duration or longest)
         check_languages(params.demo.languages, known, taken_for, model["id"])
-        rows, references = demo_corpus(params.demo, stage.values["seed"], longest)
+        rows, references = demo_corpus(params.demo, stage.values["seed"], longest, stage.values["later"])
         write = partial(UTTERANCE_TABLE.write, rows)
     else:
         from ilt.corpus.build import read_corpus
@@ -56,11 +58,19 @@ def body(stage: Stage) -> None:
         write = found.write
     check_languages(rows["language"].unique(), known, taken_for, model["id"])
     check_corpus(rows)
+    later = [code for wave in stage.values["later"] for code in wave]
+    if missing := sorted(set(later) - set(rows["language"])):
+        raise IltError(
+            f"languages.{missing[0]}.from: the corpus has no utterances of {missing[0]!r}; there are "
+            f"{', '.join(rows['language'].unique().sort())}"
+        )
+    check_corpus(rows.filter(~pl.col("language").is_in(later)))
     pool = rows.filter(pl.col("split") == "pool")["id"].implode()
     POOL_REFERENCE_TABLE.write(references.filter(pl.col("id").is_in(pool)), paths.POOL_REFERENCE)
     QUARANTINE_TABLE.write(quarantine, paths.QUARANTINE)
     ORIGIN_TABLE.write(origins, paths.ORIGINS)
     write(paths.UTTERANCES)
+    write_intake("base", later)
     hours = rows.group_by("split").agg(pl.len(), pl.col("duration").sum() / 60).sort("split")
     for split, count, minutes in hours.iter_rows():
         print(f"  {split}: {count} utterances, {minutes:.1f} min")

@@ -1,8 +1,8 @@
 """correct: re-decode with the feedback model and repair the labels by voting, rules and people.
 
-In: the lineage after feedback, the label table `selected`, the utterance table, corrections by people.
-Out: data/labels/<it>/fixed.parquet, data/details/<it>/correct.json. Rows that stay doubtful are dropped,
-rows that have become sure are taken in; each says why, and what was done to its label.
+In: the lineage after feedback, the label table `selected`, the utterances that take part, corrections by
+people. Out: data/labels/<it>/fixed.parquet, data/details/<it>/correct.json. Rows that stay doubtful are
+dropped, rows that have become sure are taken in; each says why, and what was done to its label.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from ilt.asr.features import FeatureStore
 from ilt.asr.languages import say_taken_for
 from ilt.asr.lineage import read_lineage
 from ilt.asr.recogniser import load_recogniser
-from ilt.corpus.table import POOL_REFERENCE_TABLE, UTTERANCE_TABLE
+from ilt.corpus.intake import read_intake
 from ilt.labels.correction import choose_weights, repair
-from ilt.labels.judging import judge
+from ilt.labels.judging import judge, oracle_of
 from ilt.labels.labelling import gold_rows, label_rows, undecided, with_text_evidence
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import CorrectParams, LabelParams, ModelParams, SelectParams
@@ -31,12 +31,12 @@ def body(stage: Stage) -> None:
         return
     params, model = stage.section("correct", CorrectParams), stage.section("model", ModelParams)
     start, before = paths.lineage(stage.iteration, "feedback"), paths.labels(stage.iteration, "selected")
-    utterances, labels = UTTERANCE_TABLE.read(paths.UTTERANCES), LABEL_TABLE.read(before)
+    utterances, labels = read_intake(stage.iteration), LABEL_TABLE.read(before)
     recogniser = load_recogniser(read_lineage(start), model)
     store = FeatureStore(utterances, recogniser.extractor, model.feature_cache_mb)
     decoded = label_rows(
         recogniser, utterances, labels, store, stage.section("label", LabelParams), model,
-        stage.seed, stage.work(start, before, paths.UTTERANCES),
+        stage.seed, stage.work(start, before, paths.intake(stage.iteration)),
     )  # fmt: skip
     weights: dict[str, float] | None = None
     tried: dict[str, float] = {}
@@ -50,8 +50,7 @@ def body(stage: Stage) -> None:
     selecting = stage.section("select", SelectParams)
     frame, report = judge(
         frame, utterances.lazy(), selecting, params.keep, params.max_expected_error,
-        stage.values["normaliser"],
-        POOL_REFERENCE_TABLE.read(paths.POOL_REFERENCE) if selecting.method == "oracle" else None,
+        stage.values["normaliser"], params.keep_by_language, oracle_of(stage.iteration, selecting),
     )  # fmt: skip
     machine = (pl.col("split") == "pool") & (pl.col("source") != "human")
     frame = frame.join(actions, on="id", how="left").with_columns(

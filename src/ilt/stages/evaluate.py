@@ -1,17 +1,24 @@
 """evaluate: score the model that an iteration leaves, and audit the labels that it was trained on.
 
-In: the lineage after fix, the utterance table, the label tables, the predictions of the base and of the
-iteration before, and the pool reference, which only auditing reads. Out: data/predictions/<it>.parquet,
-data/evaluations/<it>.json.
+In: the lineage after fix, the utterances that take part, the label tables, the predictions of the base and of
+the iteration before, and the pool reference, which only auditing reads. Out: data/predictions/<it>.parquet,
+data/evaluations/<it>.json, and data/predictions/of_base/<it>.parquet: what the base says of all that takes
+part, so that the base is scored on a language when it begins. The gain over the iteration before is on what
+both were scored on.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import polars as pl
+
 from ilt import paths
 from ilt.asr.features import FeatureStore
-from ilt.asr.lineage import read_lineage
+from ilt.asr.lineage import base_lineage, read_lineage
 from ilt.asr.recogniser import load_recogniser
-from ilt.corpus.table import POOL_REFERENCE_TABLE, UTTERANCE_TABLE
+from ilt.corpus.intake import read_intake
+from ilt.corpus.table import POOL_REFERENCE_TABLE
 from ilt.evaluation.assess import assess_labels, assess_predictions, compare
 from ilt.evaluation.predict import predict
 from ilt.evaluation.stopping import stop_reason
@@ -21,6 +28,20 @@ from ilt.stages._left_out import pass_evaluation, why_left_out
 from ilt.stages._stage import Stage, run_stage
 
 
+def _base(
+    stage: Stage, utterances: pl.DataFrame, store: FeatureStore, model: ModelParams, work: Path
+) -> pl.DataFrame:
+    """What the base says of all that takes part: known from before, but for languages that begin here."""
+    known = PREDICTION_TABLE.read(paths.base_predictions(stage.values["prev"]))
+    new = utterances.filter(~pl.col("language").is_in(known["language"].unique().implode()))
+    if not len(new):
+        return known
+    print(f"  the base on {', '.join(new['language'].unique().sort())}, which begin here")
+    recogniser = load_recogniser(base_lineage(model.id, model.revision), model)
+    heard = predict(recogniser, new, store, model, work, "base")
+    return pl.concat([PREDICTION_TABLE.conform(part) for part in (known, heard)]).sort("id")
+
+
 def body(stage: Stage) -> None:
     if why := why_left_out(stage):
         pass_evaluation(stage, why)
@@ -28,10 +49,11 @@ def body(stage: Stage) -> None:
     model, params = stage.section("model", ModelParams), stage.section("evaluate", EvaluateParams)
     stopping = stage.section("stop", StopParams)
     start = paths.lineage(stage.iteration)
-    utterances = UTTERANCE_TABLE.read(paths.UTTERANCES)
+    utterances = read_intake(stage.iteration)
     recogniser = load_recogniser(read_lineage(start), model)
     store = FeatureStore(utterances, recogniser.extractor, model.feature_cache_mb)
-    predictions = predict(recogniser, utterances, store, model, stage.work(start, paths.UTTERANCES))
+    work = stage.work(start, paths.intake(stage.iteration))
+    predictions = predict(recogniser, utterances, store, model, work)
     PREDICTION_TABLE.write(predictions, paths.predictions(stage.iteration))
     tables = {
         name: LABEL_TABLE.read(paths.labels(stage.iteration, name))
@@ -39,15 +61,20 @@ def body(stage: Stage) -> None:
     }
     found = assess_predictions(predictions, params.normaliser)
     found["labels"] = assess_labels(
-        POOL_REFERENCE_TABLE.read(paths.POOL_REFERENCE), tables, params.normaliser
+        POOL_REFERENCE_TABLE.read(paths.intake_reference(stage.iteration)), tables, params.normaliser
     )
-    for key, before in (("gain", "base"), ("gain_over_previous", stage.values["prev"])):
-        earlier = PREDICTION_TABLE.read(paths.predictions(before))
-        found[key] = compare(earlier, predictions, params.normaliser, params.bootstrap, stage.values["seed"])
+    base = _base(stage, utterances, store, model, work)
+    PREDICTION_TABLE.write(base, paths.base_predictions(stage.iteration))
+    previous = PREDICTION_TABLE.read(paths.predictions(stage.values["prev"]))
+    if len(base) > len(PREDICTION_TABLE.read(paths.predictions("base"))):
+        found["base"] = assess_predictions(base, params.normaliser)
+    for key, earlier in (("gain", base), ("gain_over_previous", previous)):
+        both = predictions.join(earlier, on="id", how="semi")
+        found[key] = compare(earlier, both, params.normaliser, params.bootstrap, stage.values["seed"])
     paths.write_json(paths.evaluation(stage.iteration), found)
-    earlier = PREDICTION_TABLE.read(paths.predictions(stage.values["prev"]))
+    both = predictions.join(previous, on="id", how="semi")
     gained = compare(
-        earlier, predictions, params.normaliser, params.bootstrap, stage.values["seed"], stopping.split
+        previous, both, params.normaliser, params.bootstrap, stage.values["seed"], stopping.split
     )
     why = stop_reason(stage.iteration, gained, stopping.min_gain, stopping.split)
     paths.write_json(paths.stop(stage.iteration), {"why": why})

@@ -1,6 +1,6 @@
 """feedback: train a fresh LoRA, over everything before it merged, on gold and selected pseudo-labels.
 
-In: the lineage after focus, the utterance table, the label table `selected`.
+In: the lineage after focus, the utterances that take part, the label table `selected`.
 Out: data/adapters/<it>/feedback, its lineage, and data/details/<it>/feedback.json.
 """
 

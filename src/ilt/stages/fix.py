@@ -1,7 +1,7 @@
 """fix: a short training at lower rank and learning rate, on gold and corrected labels.
 
-In: the lineage after feedback, the utterance table, the label table `fixed`. Out: data/adapters/<it>/fix, the
-lineage that the next iteration starts from, and data/details/<it>/fix.json.
+In: the lineage after feedback, the utterances that take part, the label table `fixed`. Out:
+data/adapters/<it>/fix, the lineage that the next iteration starts from, and data/details/<it>/fix.json.
 """
 
 from __future__ import annotations

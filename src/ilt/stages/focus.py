@@ -1,7 +1,7 @@
 """focus: adapt gently to the domain with a fresh LoRA on gold.
 
-In: the lineage that the iteration before left, the utterance table. Out: data/adapters/<it>/focus, its
-lineage, and data/details/<it>/focus.json.
+In: the lineage that the iteration before left, the utterances that take part. Out:
+data/adapters/<it>/focus, its lineage, and data/details/<it>/focus.json.
 """
 
 from __future__ import annotations

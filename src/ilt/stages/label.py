@@ -1,6 +1,6 @@
 """label: transcribe the pool (and dev, for calibration) with the focus model, keeping all evidence.
 
-In: the lineage after focus, the utterance table, the label table `fixed` of the iteration before.
+In: the lineage after focus, the utterances that take part, the label table `fixed` of the iteration before.
 Out: data/labels/<it>/pseudo.parquet; nothing is decided yet.
 """
 
@@ -13,7 +13,7 @@ from ilt.asr.features import FeatureStore
 from ilt.asr.languages import say_taken_for
 from ilt.asr.lineage import read_lineage
 from ilt.asr.recogniser import load_recogniser
-from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.corpus.intake import read_intake
 from ilt.labels.labelling import gold_rows, label_rows, undecided
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import LabelParams, ModelParams
@@ -28,12 +28,12 @@ def body(stage: Stage) -> None:
         return
     model = stage.section("model", ModelParams)
     start, before = paths.lineage(stage.iteration, "focus"), paths.labels(stage.values["prev"], "fixed")
-    utterances = UTTERANCE_TABLE.read(paths.UTTERANCES)
+    utterances = read_intake(stage.iteration)
     recogniser = load_recogniser(read_lineage(start), model)
     store = FeatureStore(utterances, recogniser.extractor, model.feature_cache_mb)
     rows = label_rows(
         recogniser, utterances, LABEL_TABLE.read(before), store, stage.section("label", LabelParams), model,
-        stage.seed, stage.work(start, before, paths.UTTERANCES),
+        stage.seed, stage.work(start, before, paths.intake(stage.iteration)),
     )  # fmt: skip
     rows = undecided(rows.with_columns(source=pl.lit("pseudo")), recogniser.lineage.hash)
     frame = pl.concat([LABEL_TABLE.conform(part) for part in (rows, gold_rows(utterances))])

@@ -38,6 +38,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
     """The content of each plan file, by its path below `data/plan`."""
     seed = params.seed
     model = params.recogniser_model.model_dump()
+    from_start = model | {"languages": params.taken_for_in("base")}
     evaluate = params.evaluate.model_dump()
     order = params.ordered_iterations()
     files: dict[str, dict[str, Any]] = {
@@ -46,8 +47,14 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "seed": seed,
             "corpus": params.corpus.model_dump(),
             "model": {key: model[key] for key in ("id", "revision", "languages")},
+            "later": params.later_languages,
         },
-        "baseline": {"seed": seed, "model": model, "evaluate": evaluate, "label": params.label.model_dump()},
+        "baseline": {
+            "seed": seed,
+            "model": from_start,
+            "evaluate": evaluate,
+            "label": params.label.model_dump(),
+        },
         "report": {
             "seed": seed,
             "iterations": order,
@@ -66,12 +73,14 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             section = params.stage(iteration, stage).model_dump()
             values: dict[str, Any] = {"seed": seed, "prev": previous, stage: section}
             if stage in (*TRAINING_STAGES, "label", "correct", "evaluate"):
-                values["model"] = model
+                values["model"] = model | {"languages": params.taken_for_in(iteration)}
             if why := _left_out(params, iteration, number == 0, stage):
                 values["left_out"] = why
             if stage in TRAINING_STAGES:
                 values["train"] = values.pop(stage)
                 values["mode"] = params.adapter.mode
+                values["scope"] = params.adapter.scope
+                values["mixture"], values["merge"] = params.mixture.model_dump(), params.merge.model_dump()
                 values["normaliser"] = params.evaluate.normaliser
                 if params.adapter.mode in GOLD_ALONE:
                     values["train"] |= {"gold_share": 1.0}
@@ -81,13 +90,19 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
                         ]
             if stage in ("select", "correct"):
                 values["normaliser"] = params.evaluate.normaliser
-                values["languages"] = params.taken_for
+                values["languages"] = params.taken_for_in(iteration)
                 values["label"] = params.stage(iteration, "label").model_dump()
             if stage == "correct":
                 values["select"] = params.stage(iteration, "select").model_dump()
             if stage == "evaluate":
                 values["stop"] = params.stop.model_dump()
             files[f"{iteration}/{stage}"] = values
+        files[f"{iteration}/intake"] = {
+            "seed": seed,
+            "absent": params.absent(iteration),
+            "budgets": params.budgets(iteration),
+            "replay": params.mixture.replay_share > 0,
+        }
     return files
 
 

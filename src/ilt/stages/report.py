@@ -64,7 +64,10 @@ def _costs(iterations: list[str], stages: list[str]) -> dict[str, Any]:
 def body(stage: Stage) -> None:
     iterations: list[str] = stage.values["iterations"]
     previous = [(name, stage.values["previous"][name]) for name in iterations]
-    summary = {name: _summary(paths.read_json(paths.evaluation(name))) for name in ("base", *iterations)}
+    found = {name: paths.read_json(paths.evaluation(name)) for name in ("base", *iterations)}
+    # Where languages began later, the base was scored on them too: it is compared with the last iteration.
+    found["base"] |= found[iterations[-1]].get("base", {})
+    summary = {name: _summary(entry) for name, entry in found.items()}
     ran = [name for name in iterations if not summary[name].get("passed_through")]
     summary[ran[-1]]["expected_next"] = expected_next([summary[name]["gain_over_previous"] for name in ran])
     tables = {

@@ -1,6 +1,6 @@
 """select: expected error by a calibrator fitted on dev, flags, budgets; a reason on every row.
 
-In: the label table `pseudo`, the utterance table (dev texts), corrections by people.
+In: the label table `pseudo`, the utterances that take part (dev texts), corrections by people.
 Out: data/labels/<it>/selected.parquet, data/details/<it>/select.json (how reliable the calibration is).
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from ilt import paths
 from ilt.asr.languages import say_taken_for
-from ilt.corpus.table import POOL_REFERENCE_TABLE, UTTERANCE_TABLE
-from ilt.labels.judging import judge
+from ilt.corpus.intake import INTAKE_TABLE
+from ilt.labels.judging import judge, oracle_of
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import SelectParams
 from ilt.stages._left_out import pass_labels, why_left_out
@@ -23,9 +23,9 @@ def body(stage: Stage) -> None:
         return
     params = stage.section("select", SelectParams)
     frame, report = judge(
-        LABEL_TABLE.read(paths.labels(stage.iteration, "pseudo")), UTTERANCE_TABLE.scan(paths.UTTERANCES),
-        params, params.keep, params.max_expected_error, stage.values["normaliser"],
-        POOL_REFERENCE_TABLE.read(paths.POOL_REFERENCE) if params.method == "oracle" else None,
+        LABEL_TABLE.read(paths.labels(stage.iteration, "pseudo")),
+        INTAKE_TABLE.scan(paths.intake(stage.iteration)), params, params.keep, params.max_expected_error,
+        stage.values["normaliser"], params.keep_by_language, oracle_of(stage.iteration, params),
     )  # fmt: skip
     frame = say_taken_for(frame, stage.values["languages"])
     LABEL_TABLE.write(

@@ -21,7 +21,7 @@ from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import FULL
 from ilt.asr.recogniser import Recogniser
 from ilt.errors import IltError
-from ilt.params import TrainParams
+from ilt.params import MixtureParams, TrainParams
 from ilt.paths import read_json, replacing, write_json
 from ilt.progress import progress
 from ilt.training.adam import pack_adam, unpack_adam
@@ -44,7 +44,7 @@ class TrainResult:
     trainable: int
 
 
-def total_steps(params: TrainParams, gold: int, seconds: float) -> int:
+def total_steps(params: TrainParams, gold: int, seconds: float, replay_share: float = 0.0) -> int:
     """Optimiser steps of a stage; an epoch is one pass over `gold` examples, which last `seconds`."""
     if params.steps is not None:
         return params.steps
@@ -52,7 +52,8 @@ def total_steps(params: TrainParams, gold: int, seconds: float) -> int:
     epoch, batch = (
         (gold, params.batch_size) if params.batch_seconds is None else (seconds, params.batch_seconds)
     )
-    per_step = batch * params.gradient_accumulation * max(params.gold_share, 1e-9)
+    share = max(params.gold_share, 1e-9) * (1 - replay_share)
+    per_step = batch * params.gradient_accumulation * share
     return max(1, math.ceil(params.epochs * epoch / per_step))
 
 
@@ -132,6 +133,23 @@ class _AllWeights:
         (path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
+def _at_scale(evaluate: Callable[[Recogniser], float], scale: float) -> Callable[[Recogniser], float]:
+    """`evaluate` of the model as it will be used: with this much of the adapter."""
+    from peft.tuners.lora import LoraLayer
+
+    def judged(recogniser: Recogniser) -> float:
+        layers = [module for module in recogniser.model.modules() if isinstance(module, LoraLayer)]
+        for layer in layers:
+            layer.scale_layer(scale)
+        try:
+            return evaluate(recogniser)
+        finally:
+            for layer in layers:
+                layer.unscale_layer()
+
+    return judged
+
+
 class _Checkpoint:
     """Adapter, optimiser state and history, in a folder that outlives the stage's outs."""
 
@@ -199,6 +217,9 @@ def train_adapter(
     train_error: Callable[[Recogniser], float] | None = None,
     log: Callable[[int, Mapping[str, float]], None] | None = None,
     full: bool = False,
+    replay: Sequence[Example] = (),
+    mixture: MixtureParams = MixtureParams(),  # noqa: B008  frozen
+    scale: float = 1.0,
 ) -> TrainResult:
     """Train a LoRA and save the best one, by `evaluate` (an error of generated text), to `folder`.
 
@@ -207,12 +228,15 @@ def train_adapter(
     start_from: an adapter to train on with, instead of a fresh one. full: train all weights instead. work:
     where checkpoints lie. workers: processes that prepare features. train_error: measured where `evaluate`
     is, told in the history and else without effect. log: told the loss of each step, and all that is
-    measured; first what a killed run left. A batch that memory does not hold goes through in halves, with a
-    message.
-    Raises IltError for a loss that is not finite, and where memory does not even hold one utterance.
+    measured; first what a killed run left. replay, mixture: what else a batch is made of. scale: what the
+    adapter will be used with (`merge.scale`), and is therefore judged with. A batch that memory does not hold
+    goes through in halves, with a message. Raises IltError for a loss that is not finite, and where memory
+    does not even hold one utterance.
     """
     frame = recogniser.extractor.hop_length / recogniser.extractor.sampling_rate
-    steps = total_steps(params, len(gold), frame * sum(store.frames[example.id] for example in gold))
+    replay_share = mixture.replay_share if replay else 0.0
+    seconds = frame * sum(store.frames[example.id] for example in gold)
+    steps = total_steps(params, len(gold), seconds, replay_share)
     plan = plan_batches(
         gold,
         pseudo,
@@ -222,6 +246,9 @@ def train_adapter(
         params.gold_share,
         seed,
         params.batch_seconds and params.batch_seconds / frame,
+        replay,
+        replay_share,
+        mixture.temperature,
     )
     peft_model = _AllWeights(recogniser.model) if full else _with_lora(recogniser, params, start_from, seed)
     trained = [(name, p) for name, p in peft_model.named_parameters() if p.requires_grad]
@@ -229,14 +256,17 @@ def train_adapter(
     optimiser = torch.optim.AdamW(parameters, lr=0.0, weight_decay=params.weight_decay)
     if params.gradient_checkpointing:
         recogniser.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    judged, heard_gold = evaluate, train_error or evaluate
+    if scale != 1.0:
+        judged, heard_gold = _at_scale(judged, scale), _at_scale(heard_gold, scale)
     checkpoint = _Checkpoint(work)
     done, history, running = checkpoint.load(names, optimiser)
     marks = {round(steps * (n + 1) / params.evaluations) for n in range(params.evaluations)}
 
     def measured() -> dict[str, float]:
         peft_model.eval()
-        found = {"dev_error": evaluate(recogniser)}
-        return found if train_error is None else {**found, "train_error": train_error(recogniser)}
+        found = {"dev_error": judged(recogniser)}
+        return found if train_error is None else {**found, "train_error": heard_gold(recogniser)}
 
     def tell(entry: dict[str, float]) -> None:
         if log is not None:

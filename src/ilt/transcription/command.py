@@ -188,6 +188,12 @@ def run_transcribe(files: list[Path], options: TranscribeOptions) -> None:
 
     lineage, model = _model(options)
     recogniser = load_recogniser(lineage, model)
+    if lineage.experts and options.language not in lineage.experts:
+        print(
+            f"no expert for {options.language} in this model (there are {', '.join(lineage.experts)}): it is "
+            "heard with what all languages share",
+            file=sys.stderr,
+        )
     for path in files:
         target = _target(path, files, options)
         transcript = _transcribe(path, recogniser, model, options)

@@ -1,0 +1,142 @@
+"""A training stage in which each language trains an adapter of its own, over its own chain."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ilt.asr.batching import workers_of
+from ilt.asr.features import FeatureStore
+from ilt.asr.lineage import Lineage
+from ilt.asr.recogniser import Recogniser, load_recogniser
+from ilt.errors import IltError
+from ilt.evaluation.scoring import error_counts
+from ilt.params import MixtureParams, ModelParams, TrainParams
+from ilt.training.batches import Example
+from ilt.training.mixture import share_steps
+from ilt.training.trainer import TrainResult, total_steps, train_adapter
+
+__all__ = ["Material", "experts_wanted", "train_experts"]
+
+
+def experts_wanted(scope: str, stage: str) -> bool:
+    """Whether each language trains an adapter of its own in a stage."""
+    return scope == "per_language" or (scope == "shared+per_language" and stage == "fix")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a stage trains on; dev: the rows that adapters are judged by, of all languages."""
+
+    gold: Sequence[Example]
+    pseudo: Sequence[Example]
+    replay: Sequence[Example]
+    dev: pl.DataFrame
+
+    @property
+    def languages(self) -> list[str]:
+        """Those that are adapted to: all that have gold."""
+        return sorted({example.language for example in self.gold})
+
+    def of(self, language: str) -> Material:
+        """What there is of one language. Raises IltError where nothing could judge its adapter."""
+        groups = (self.gold, self.pseudo, self.replay)
+        gold, pseudo, replay = ([e for e in group if e.language == language] for group in groups)
+        one = Material(gold, pseudo, replay, self.dev.filter(pl.col("language") == language))
+        if not len(one.dev):
+            raise IltError(
+                f"{language} has no dev utterances to choose its adapter by; give it some (or raise "
+                "evaluation_rows), or say adapter.scope: shared"
+            )
+        if not re.fullmatch(r"[\w-]+", language):
+            raise IltError(f"the language code {language!r} cannot name a folder, which adapter.scope needs")
+        return one
+
+
+def _pooled(results: dict[str, TrainResult], units: dict[str, int]) -> list[dict[str, float]]:
+    """One history of all languages: the micro error on dev after each of its evaluations."""
+
+    def mean(values: dict[str, float], weights: dict[str, int]) -> float:
+        total = sum(weights[name] for name in values)
+        return round(sum(values[name] * weights[name] for name in values) / max(1, total), 6)
+
+    steps = {name: result.steps for name, result in results.items()}
+    entries = []
+    for number in range(max(len(result.history) for result in results.values())):
+        at = {name: result.history[min(number, len(result.history) - 1)] for name, result in results.items()}
+        entry = {
+            "step": sum(int(one["step"]) for one in at.values()),
+            "dev_error": mean({name: one["dev_error"] for name, one in at.items()}, units),
+        }
+        if all("loss" in one for one in at.values()):
+            entry["loss"] = mean({name: one["loss"] for name, one in at.items()}, steps)
+        entries.append(entry)
+    return entries
+
+
+def train_experts(
+    lineage: Lineage,
+    material: Material,
+    store: FeatureStore,
+    params: TrainParams,
+    model: ModelParams,
+    mixture: MixtureParams,
+    scale: float,
+    seed: int,
+    judge: Callable[[pl.DataFrame], Callable[[Recogniser], float]],
+    folder: Path,
+    work: Path,
+) -> tuple[Lineage, dict[str, Any]]:
+    """Train one adapter for each language that has gold, and save it to `folder`/LANGUAGE.
+
+    The steps of the stage are split over languages by their rows (`share_steps`), so that they are as many
+    as with one adapter. judge: from dev rows, what measures a recogniser on them. work: where checkpoints
+    lie, a folder for each language, so that a killed stage goes on in the language that it was in.
+    Returns the lineage with the new adapters, and what the stage tells of itself.
+    """
+    parts = {language: material.of(language) for language in material.languages}
+    shutil.rmtree(folder, ignore_errors=True)  # of an adapter that was shared, or of a language that is gone
+    rows = {name: len(part.gold) + len(part.pseudo) for name, part in parts.items()}
+    frame = store.extractor.hop_length / store.extractor.sampling_rate
+    seconds = frame * sum(store.frames[example.id] for example in material.gold)
+    share = mixture.replay_share if material.replay else 0.0
+    steps = share_steps(total_steps(params, len(material.gold), seconds, share), rows, mixture.temperature)
+    results: dict[str, TrainResult] = {}
+    units: dict[str, int] = {}
+    after = lineage
+    for language, part in parts.items():
+        print(f"  {language}: {steps[language]} steps on {rows[language]} utterances")
+        results[language] = train_adapter(
+            load_recogniser(lineage.of_language(language), model), part.gold, part.pseudo, store,
+            params.model_copy(update={"steps": steps[language], "epochs": None}),
+            seed ^ zlib.crc32(language.encode()), judge(part.dev), folder / language, work / language,
+            workers=workers_of(model), replay=part.replay, mixture=mixture, scale=scale,
+        )  # fmt: skip
+        texts = part.dev["text"].to_list()
+        units[language] = int(np.sum(error_counts(texts, texts, [language] * len(texts))[1]))
+        after = after.with_adapter(folder / language, language, scale)
+    history = _pooled(results, units)
+    best = sum(results[name].best_error * units[name] for name in results) / max(1, sum(units.values()))
+    told = {
+        "steps": sum(result.steps for result in results.values()),
+        "best_step": sum(result.best_step for result in results.values()),
+        "best_dev_error": round(best, 6),
+        "history": history,
+        "trainable_parameters": sum(result.trainable for result in results.values()),
+        "languages": {
+            name: {
+                "steps": result.steps, "best_step": result.best_step, "best_dev_error": result.best_error,
+                "history": result.history, "gold": len(parts[name].gold), "pseudo": len(parts[name].pseudo),
+            }
+            for name, result in results.items()
+        },
+    }  # fmt: skip
+    return after, told
