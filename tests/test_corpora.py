@@ -448,7 +448,7 @@ def test_a_language_that_is_no_text_matters_only_where_the_source_asks_for_it(tm
     source = {"format": "nemo", "path": str(path)}
     assert [what for _, _, what in _wrong(_read(source))] == [
         "lang must be a string, found ['en']",
-        "split is missing; expected one of gold, pool, dev, test, retention with the row, or split: NAME for "
-        "all rows of a source in corpus.sources",
+        "split is missing; expected one of gold, pool, dev, test, retention, replay with the row, or split: "
+        "NAME for all rows of a source in corpus.sources",
     ]
     assert _read({**source, "language": "en", "split": "gold"}).rows["id"].to_list() == ["a"]

@@ -20,8 +20,6 @@ from documents import PAGES, blocks, commands, read, without_blocks
 from ilt.cli import app
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-COMING = {"ablate", "tune"}
-"""Commands of `ilt` that the course names, but does not use, and that need not be there."""
 
 
 def test_what_is_read_as_a_command_is_what_stands_there():
@@ -42,8 +40,6 @@ def click_command(words):
 
 
 def problem_of_ilt(words):
-    if len(words) == 2 and words[1] in COMING:
-        return None
     try:
         command, rest = click_command(words)
     except AssertionError as error:

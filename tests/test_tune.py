@@ -173,7 +173,7 @@ def test_one_error_names_the_key(space, name, knob, said):
     [
         ({"objective": {"split": "test"}}, "objective.split"),
         ({"reduce": {"corpus.demo.pol": 3}}, "reduce.corpus.demo.pol"),
-        ({"reduce": {"focus.steps": 0}}, "steps"),
+        ({"reduce": {"focus.steps": -1}}, "steps"),
         ({"iterations": 9}, "params.yaml has 3"),
         ({"study": "My study"}, "study"),
     ],

@@ -67,7 +67,8 @@ def calibration(iterations: list[str]) -> pl.DataFrame:
     rows = []
     for iteration in iterations:
         for stage in ("select", "correct"):
-            bins = paths.read_json(paths.metrics(iteration, stage))["calibration"]["bins"]
+            told = paths.read_json(paths.metrics(iteration, stage))
+            bins = told.get("calibration", {}).get("bins", [])  # a stage that was left out has none
             rows += [
                 {"iteration": iteration, "stage": stage, **part, "observed": part["true"]} for part in bins
             ]

@@ -156,8 +156,12 @@ def _notes(report: Report) -> list[str]:
             f"On dev, {best} is better than {report.last} ({rates[0]} against {rates[1]} %): consider "
             f"keeping {best}."
         )
-    added = report.gains.filter(pl.col("split") == "test", pl.col("since") != report.order[0])
-    for since, code in added.select("since", "language").iter_rows():
+    for code in report.languages:
+        heard = report.errors.filter(pl.col("split") == "test", pl.col("language") == code)["iteration"]
+        lacking = [name for name in report.order if name not in heard]
+        if not lacking:
+            continue
+        since = report.order[report.order.index(lacking[-1]) + 1]
         notes.append(
             f"{language_name(code)} was added with {since}: error rates of all languages before do not have "
             "it, and gains compare what both models were scored on."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -59,9 +58,8 @@ def pass_labels(stage: Stage, source: Path, target: Path, why: str, details: boo
     LABEL_TABLE.write(frame, target)
     if details:
         pool = frame.filter(pl.col("split") == "pool")
-        selected = int(pool["selected"].sum())
-        told: dict[str, Any] = {"left_out": why, "calibration": {"bins": []}, "pool": len(pool)}
-        paths.write_json(paths.metrics(stage.iteration, stage.name), told | {"selected": selected})
+        told = {"left_out": why, "pool": len(pool), "selected": int(pool["selected"].sum())}
+        paths.write_json(paths.metrics(stage.iteration, stage.name), told)
     print(f"  left out: {why}")
 
 
@@ -72,7 +70,7 @@ def pass_evaluation(stage: Stage, why: str) -> None:
         with paths.replacing(where(stage.iteration)) as temporary:
             temporary.write_bytes(where(before).read_bytes())
     nothing = {"micro": 0.0, "low": 0.0, "high": 0.0}
-    found = paths.read_json(paths.evaluation(before)) | {"gain_over_previous": nothing, "left_out": why}
+    found = paths.read_json(paths.evaluation(before)) | {"gain_over_previous": nothing, "passed_through": why}
     paths.write_json(paths.evaluation(stage.iteration), found)
     paths.write_json(paths.stop(stage.iteration), {"why": _stopped(stage)})
     print(f"  left out: {why}")

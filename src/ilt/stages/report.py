@@ -34,8 +34,8 @@ def _summary(found: dict[str, Any]) -> dict[str, Any]:
     entry["gain"] = found.get("gain", zero)
     entry["gain_over_previous"] = found.get("gain_over_previous", zero)
     entry["train_dev_gap"] = found["train_dev_gap"]
-    if "left_out" in found:
-        entry["passed_through"] = found["left_out"]
+    if "passed_through" in found:
+        entry["passed_through"] = found["passed_through"]
     return entry
 
 
