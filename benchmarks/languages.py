@@ -25,9 +25,9 @@ import yaml
 
 from ilt.evaluation.assess import compare
 from ilt.evaluation.scoring import frame_errors, gain_interval, rates
+from ilt.machine import machine
 from ilt.params import merged
 from ilt.paths import write_json
-from machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs" / "languages.md"
@@ -146,7 +146,6 @@ def measure(folder: Path) -> dict[str, Any]:
                 str(heard),
             ]
             environment = _environment(clone)
-            environment["PYTHONPATH"] += os.pathsep + str(Path(__file__).resolve().parent)
             subprocess.run(command, cwd=clone, env=environment, check=True)
         after = pl.read_parquet(heard)
         test = base.filter(pl.col("split") == "test")
