@@ -119,7 +119,7 @@ def _change(before: pl.DataFrame, after: pl.DataFrame, split: str, language: str
     gain = gain_interval(counts[0], counts[1], 1000, 1)
     error = float(counts[1][0].sum() / counts[1][1].sum())
     return {
-        "error": round(error, 6), "change": -gain["micro"], "low": -gain["high"], "high": -gain["low"],
+        "error": round(error, 6), "change": 0.0 - gain["micro"], "low": -gain["high"], "high": -gain["low"],
     }  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
         gain = found.get("gain_over_shared")
         if gain is None:
             return ""
-        return _between({"change": -gain["micro"], "low": -gain["high"], "high": -gain["low"]})
+        return _between({"change": 0.0 - gain["micro"], "low": -gain["high"], "high": -gain["low"]})
 
     before = (_percent(base["test"]["by_language"][code]) for code in codes)
     scopes = [["base", *before, _percent(base["test"]["micro"]), "", _percent(base["retention"]["micro"])]]
