@@ -20,7 +20,6 @@ from typing import Any
 import altair
 import polars as pl
 import vl_convert
-from machine import machine
 from rich.console import Console
 from rich.table import Table
 
@@ -32,6 +31,7 @@ from ilt.asr.recogniser import Recogniser, load_recogniser
 from ilt.asr.transcribe import transcribe_table
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.evaluation.scoring import frame_errors, rate
+from ilt.machine import machine
 from ilt.params import LoraParams, ModelParams, TrainParams
 from ilt.paths import replacing, write_json
 from ilt.report.draw import COLOURS, joined, specification
