@@ -162,3 +162,8 @@ def test_a_missing_file_and_one_that_is_not_yaml_are_refused(tmp_path):
     path.write_text("seed: [1\n")
     with pytest.raises(IltError, match="not YAML"):
         load_params(path)
+
+
+def test_full_fine_tuning_has_no_adapter_to_scale(load):
+    with pytest.raises(IltError, match=r"merge\.scale is for adapters"):
+        load({"adapter.mode": "full", "merge.scale": 0.9})

@@ -1,14 +1,12 @@
 """`ilt tune`: the space is checked before anything runs; trials are DVC experiments; a killed search goes on.
 
 Most of these run real searches (DVC, git, Optuna, SQLite) over a pipeline of two stages that take no time;
-the last, marked `full`, is over the project's own.
+the last is over the project's own.
 """
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -292,6 +290,7 @@ def test_a_study_is_not_mixed_with_other_settings(searched, tmp_path):
     assert "there are toy" in refused(copied, "ilt", "tune", "show", "--study", "other")
 
 
+@pytest.mark.full
 def test_three_failures_in_a_row_end_the_search_with_what_was_printed(tmp_path):
     parameters = {"feedback.gold_share": {"choices": [0.2, 0.0]}}
     folder = toy_repository(tmp_path / "toy", iterations=1, parameters=parameters)
@@ -308,14 +307,15 @@ def kill_during(folder, pattern, more, *command):
         command, cwd=folder, env={**environment(), **more}, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 300
-    while not any(pattern in log.read_text() for log in (folder / ".ilt/tune").glob("*/*.log")):
-        assert process.poll() is None, "the search ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    return process.pid
+    deadline = time.monotonic() + 1200
+    try:
+        while not any(pattern in log.read_text() for log in (folder / ".ilt/tune").glob("*/*.log")):
+            assert process.poll() is None, "the search ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_killed_search_goes_on_with_what_it_was_running(tmp_path):

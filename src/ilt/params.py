@@ -459,9 +459,11 @@ class Params(_Section):
     iterations: dict[str, dict[str, Any]]
 
     @model_validator(mode="after")
-    def _mapped_in_one_place(self) -> Self:
+    def _go_together(self) -> Self:
         if self.model.languages:
             raise ValueError("model.languages: say languages.CODE.as instead, as languages: {pcm: {as: en}}")
+        if self.adapter.mode == "full" and self.merge.scale != 1.0:
+            raise ValueError("merge.scale is for adapters; with adapter.mode: full, say merge.scale: 1.0")
         mapped = {code for code, entry in self.languages.items() if entry.as_ is not None}
         chained = sorted(mapped & {str(entry.as_) for entry in self.languages.values()})
         if chained:
