@@ -19,16 +19,23 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import psutil
 
+from ilt import paths
 from ilt.errors import IltError
+from ilt.labels.table import PREDICTION_TABLE
+from ilt.params import ITERATION_STAGES
 from ilt.revisions import filesystem
 
 __all__ = [
     "ExperimentError",
     "Ran",
     "experiments",
+    "minutes_of",
     "override",
+    "predictions_of",
+    "queue_experiment",
     "read_json",
     "remove_experiment",
     "run_experiment",
@@ -102,6 +109,21 @@ def remove_experiment(name: str) -> None:
             repo.experiments.remove(exp_names=[name])
 
 
+def _command(how: str, name: str, overrides: Sequence[str], targets: Sequence[str]) -> list[str]:
+    settings = [part for text in overrides for part in ("-S", text)]
+    return [sys.executable, "-m", "dvc", "exp", "run", how, "--name", name, *settings, *targets]
+
+
+def queue_experiment(name: str, overrides: Sequence[str] = (), targets: Sequence[str] = ()) -> None:
+    """Put an experiment into DVC's queue, for `dvc queue start`. Raises IltError where DVC refuses it."""
+    done = subprocess.run(
+        _command("--queue", name, overrides, targets), check=False, text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    if done.returncode:
+        raise IltError(f"{name} cannot be queued: {done.stdout.strip()[-500:]}")
+
+
 def run_experiment(
     name: str,
     overrides: Sequence[str] = (),
@@ -118,8 +140,7 @@ def run_experiment(
     Raises ExperimentError where it fails. Whatever else ends this call ends the run with all its processes.
     """
     remove_experiment(name)
-    settings = [part for text in overrides for part in ("-S", text)]
-    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name, *settings, *targets]
+    command = _command("--temp", name, overrides, targets)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -174,3 +195,22 @@ def read_json(name: str, path: Path) -> Any:
         return json.loads(filesystem(name).read_text(path.as_posix(), encoding="utf-8"))
     except FileNotFoundError:
         return None
+
+
+def predictions_of(files: Any, iteration: str) -> pl.DataFrame:
+    """What the model of an iteration said, in an experiment (`ilt.revisions.filesystem`).
+
+    Raises FileNotFoundError where the experiment did not come so far.
+    """
+    with files.open(paths.predictions(iteration).as_posix(), "rb") as file:
+        return PREDICTION_TABLE.conform(pl.read_parquet(file))
+
+
+def minutes_of(files: Any, iterations: Sequence[str]) -> float:
+    """What all stages of some iterations of an experiment cost when they ran, wherever that was.
+
+    Raises FileNotFoundError where the experiment did not come so far.
+    """
+    costs = [paths.costs(iteration, stage) for iteration in iterations for stage in ITERATION_STAGES]
+    read = (json.loads(files.read_text(path.as_posix(), encoding="utf-8")) for path in costs)
+    return sum(float(cost["seconds"]) for cost in read) / 60

@@ -40,6 +40,7 @@ __all__ = [
     "load_params",
     "merged",
     "read_params",
+    "read_yaml",
     "validated",
 ]
 
@@ -636,13 +637,17 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 def read_params(path: Path = Path("params.yaml")) -> Any:
     """What params.yaml says, unchecked. Raises IltError where it is missing or not YAML."""
+    return read_yaml(path, "run this in the root of the repository")
+
+
+def read_yaml(path: Path, lacking: str) -> Any:
+    """What a YAML file says. Raises IltError where it is not YAML, or is missing: then it says `lacking`."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise IltError(f"{path} is missing; run this in the root of the repository") from None
+        raise IltError(f"{path} is missing; {lacking}") from None
     except yaml.YAMLError as error:
         raise IltError(f"{path} is not YAML: {error}") from None
-    return values
 
 
 def check_params(values: Any) -> Params:

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ilt.errors import IltError
-from ilt.params import ITERATION_STAGES, TRAINING_STAGES, check_params
+from ilt.overrides import Values, set_everywhere
+from ilt.params import TRAINING_STAGES, check_params
 
 __all__ = ["ARMS", "MIXTURES", "PLAIN", "arm_values", "last_iteration", "reduced"]
-
-Values = dict[str, Any]
 
 PLAIN = ("one_long", "reset_no_pseudo")
 """Plain LoRA: arms that train LoRA on gold alone. ILT is compared with the better of them."""
@@ -25,10 +24,10 @@ def reduced(values: Values, settings: dict[str, Any], steps: float) -> Values:
     """
     changed = copy.deepcopy(values)
     for key, value in settings.items():
-        _set(changed, key.split("."), value)
-        if key.split(".")[0] in ITERATION_STAGES:
-            for entry in changed["iterations"].values():
-                _forget(entry, key.split("."))
+        try:
+            set_everywhere(changed, key, value)
+        except KeyError:
+            raise IltError(f"ablation.yaml: there is no {key} in params.yaml") from None
     params = check_params(changed)
     for name, entry in changed["iterations"].items():
         for stage in TRAINING_STAGES:
@@ -41,39 +40,12 @@ def reduced(values: Values, settings: dict[str, Any], steps: float) -> Values:
     return changed
 
 
-def _set(values: Values, path: list[str], value: Any) -> None:
-    *sections, key = path
-    at: Any = values
-    for part in sections:
-        if not isinstance(at, dict) or part not in at:
-            raise IltError(f"ablation.yaml: there is no {'.'.join(path)} in params.yaml")
-        at = at[part]
-    at[key] = value
-
-
-def _forget(entry: Values, path: list[str]) -> None:
-    *sections, key = path
-    at: Any = entry
-    for part in sections:
-        at = at.get(part)
-        if not isinstance(at, dict):
-            return
-    at.pop(key, None)
-
-
 def _order(values: Values) -> list[str]:
     return check_params(values).ordered_iterations()
 
 
 def _steps(values: Values, name: str) -> dict[str, int]:
     return {stage: values["iterations"][name][stage]["steps"] for stage in TRAINING_STAGES}
-
-
-def _everywhere(values: Values, stage: str, key: str, value: Any) -> None:
-    values[stage][key] = value
-    for entry in values["iterations"].values():
-        if key in (entry.get(stage) or {}):
-            entry[stage][key] = value
 
 
 def _ilt(count: int) -> Callable[[Values, float], None]:
@@ -123,20 +95,20 @@ def _mode(mode: str) -> Callable[[Values, float], None]:
 
 
 def _method(method: str) -> Callable[[Values, float], None]:
-    return lambda values, _: _everywhere(values, "select", "method", method)
+    return lambda values, _: set_everywhere(values, "select.method", method)
 
 
 def _gold(share: float) -> Callable[[Values, float], None]:
     def change(values: Values, _: float) -> None:
         for stage in ("feedback", "fix"):
-            _everywhere(values, stage, "gold_share", share)
+            set_everywhere(values, f"{stage}.gold_share", share)
 
     return change
 
 
 def _no_fix(values: Values, _: float) -> None:
     """Labels stay as they were selected; what fix would have trained, feedback does."""
-    _everywhere(values, "correct", "enabled", False)
+    set_everywhere(values, "correct.enabled", False)
     for entry in values["iterations"].values():
         entry["feedback"]["steps"] += entry["fix"]["steps"]
         entry["fix"]["steps"] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from ilt.ablation.results import Outcome, outcome_of, summarise
 from ilt.ablation.running import Run, is_done, planned, queue, run
 from ilt.ablation.show import to_markdown
 from ilt.errors import IltError
+from ilt.evaluation.scoring import rate
+from ilt.experiments import experiments
 from ilt.machine import machine
 from ilt.params import read_params
-from ilt.paths import replacing, write_json
+from ilt.paths import read_json, replacing, write_json
 
 __all__ = ["run_ablation"]
 
@@ -56,8 +59,9 @@ def run_ablation(
     if unknown := [arm for arm in arms if arm not in known]:
         raise IltError(f"there is no arm {unknown[0]!r}; there are {', '.join(dict.fromkeys(known))}")
     wanted = [one for one in runs if not arms or one.arm in arms]
-    done = {one.name: is_done(one) for one in runs}
-    missing = [one for one in wanted if not done[one.name]]
+    there = experiments()
+    found = _Found(file, {one.name: _heard(one) for one in runs if is_done(one, there)})
+    missing = [one for one in wanted if one.name not in found.outcomes]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
     for number, one in enumerate([] if only_read else missing, 1):
         if queued:
@@ -66,53 +70,53 @@ def run_ablation(
             continue
         print(f"[{number}/{len(missing)}] {one.name}", flush=True)
         stages = run(one)
-        done[one.name] = True
-        error = outcome_of(one)
-        rate = error.errors.sum() / max(1, error.units.sum())
-        print(f"  {len(stages)} stages ran; test error {rate:.1%}", flush=True)
-        _write(file, names, [each for each in runs if done[each.name]])
+        found.outcomes[one.name] = _heard(one)
+        result = found.outcomes[one.name][0]
+        print(f"  {len(stages)} stages ran; test error {rate(result.errors, result.units):.1%}", flush=True)
+        found.write(one.data, runs)
     if queued and missing:
         print("`dvc queue start --jobs 2` runs them; `ilt ablate` then writes the results")
-    _write(file, names, [each for each in runs if done[each.name]])
-
-
-def _outcomes(runs: list[Run]) -> list[Outcome]:
-    found = [outcome_of(one) for one in runs]
-    seen: set[int] = set()
-    for one in runs:
-        if one.seed not in seen:
-            seen.add(one.seed)
-            found.append(outcome_of(one, base=True))
-    return found
-
-
-def _write(file: AblationFile, names: list[str], runs: list[Run]) -> None:
-    size = {"reduce": file.reduce, "steps": file.steps, "full_learning_rate": file.full_learning_rate}
-    threads = os.environ.get("OMP_NUM_THREADS")
     for name in names:
-        those = [one for one in runs if one.data == name]
-        if those:
-            found = summarise(_outcomes(those))
-            size_here = size | {"data": file.data[name]}
-            on = machine() | ({"threads": int(threads)} if threads else {})
-            write_json(
-                RESULTS / f"ablation-{name}.json",
-                {"machine": on, "size": size_here, **found},
-                sort_keys=False,
-            )
-    _write_page(file)
+        found.write(name, runs)
+
+
+def _heard(one: Run) -> tuple[Outcome, Outcome]:
+    """What a run left, and the base as it measured it."""
+    return outcome_of(one), outcome_of(one, base=True)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is there, read once. outcomes: by name of the run, its own and the base's."""
+
+    file: AblationFile
+    outcomes: dict[str, tuple[Outcome, Outcome]]
+
+    def write(self, data: str, runs: list[Run]) -> None:
+        """Write the results of one data set, and the page; nothing where nothing is there."""
+        those = [self.outcomes[one.name] for one in runs if one.data == data and one.name in self.outcomes]
+        if not those:
+            return
+        bases = {base.seed: base for _, base in those}
+        file, threads = self.file, os.environ.get("OMP_NUM_THREADS")
+        size = {"reduce": file.reduce, "steps": file.steps, "full_learning_rate": file.full_learning_rate}
+        told = {
+            "machine": machine() | ({"threads": int(threads)} if threads else {}),
+            "size": size | {"data": file.data[data]},
+            **summarise([*(outcome for outcome, _ in those), *bases.values()]),
+        }
+        write_json(RESULTS / f"ablation-{data}.json", told, sort_keys=False)
+        _write_page(file)
 
 
 def _write_page(file: AblationFile) -> None:
     """docs/RESULTS.md, from all results that lie in benchmarks/results."""
-    import json
-
     parts = []
     for name in file.data:
         path = RESULTS / f"ablation-{name}.json"
         if not path.is_file():
             continue
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         said = yaml.safe_dump(found["size"], sort_keys=False, default_flow_style=None).strip()
         on = ", ".join(f"{key} {value}" for key, value in found["machine"].items())
         parts.append(f"## {name}\n\n{to_markdown(found)}\nOn {on}. Its size:\n\n```yaml\n{said}\n```\n")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from ilt.errors import IltError
-from ilt.params import validated
+from ilt.params import read_yaml, validated
 
 __all__ = ["AblationFile", "read_ablation_file"]
 
@@ -37,10 +35,5 @@ class AblationFile(BaseModel):
 
 def read_ablation_file(path: Path) -> AblationFile:
     """Read and check ablation.yaml. Raises IltError that names each wrong key."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise IltError(f"{path} is missing; it says what `ilt ablate` runs (docs/ablation.md)") from None
-    except yaml.YAMLError as error:
-        raise IltError(f"{path} is not YAML: {error}") from None
+    values = read_yaml(path, "it says what `ilt ablate` runs (docs/ablation.md)")
     return validated(AblationFile, values, file=str(path))

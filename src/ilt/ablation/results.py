@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ilt import paths
 from ilt.ablation.arms import ARMS, PLAIN
 from ilt.ablation.running import Run
 from ilt.evaluation.scoring import frame_errors, gain_interval, rate
-from ilt.labels.table import PREDICTION_TABLE
-from ilt.params import ITERATION_STAGES
+from ilt.experiments import minutes_of, predictions_of
 from ilt.revisions import filesystem
 
 __all__ = ["Outcome", "outcome_of", "summarise"]
@@ -46,8 +43,7 @@ def outcome_of(run: Run, base: bool = False) -> Outcome:
     """Read an experiment; base: the untouched base, as that experiment measured it."""
     files = filesystem(run.name)
     iteration = "base" if base else run.last
-    with files.open(paths.predictions(iteration).as_posix(), "rb") as file:
-        predictions = PREDICTION_TABLE.conform(pl.read_parquet(file))
+    predictions = predictions_of(files, iteration)
     normaliser = run.values["evaluate"]["normaliser"]
     test = predictions.filter(pl.col("split") == "test").sort("id")
     errors, units = frame_errors(test, "reference", "hypothesis", normaliser)
@@ -58,16 +54,11 @@ def outcome_of(run: Run, base: bool = False) -> Outcome:
             round(rate(*frame_errors(rows, "reference", "hypothesis", normaliser)), 6) if len(rows) else None
         )
 
-    seconds = 0.0
-    if not base:
-        order = list(run.values["iterations"])
-        for name in order[: order.index(run.last) + 1]:
-            for stage in ITERATION_STAGES:
-                cost = json.loads(files.read_text(paths.costs(name, stage).as_posix(), encoding="utf-8"))
-                seconds += float(cost["seconds"])
+    order = list(run.values["iterations"])
+    minutes = 0.0 if base else minutes_of(files, order[: order.index(run.last) + 1])
     return Outcome(
         "base" if base else run.arm, run.seed, test["reference"].to_list(), errors, units,
-        micro("dev"), micro("retention"), round(seconds / 60, 2),
+        micro("dev"), micro("retention"), round(minutes, 2),
     )  # fmt: skip
 
 

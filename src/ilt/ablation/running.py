@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import yaml
 from ilt.ablation.arms import ARMS, arm_values, last_iteration, reduced
 from ilt.ablation.file import AblationFile
 from ilt.errors import IltError
-from ilt.experiments import experiments, override, run_experiment
+from ilt.experiments import override, queue_experiment, run_experiment
 from ilt.params import check_params
 from ilt.revisions import filesystem
 
@@ -55,13 +53,15 @@ def planned(
     params: params.yaml. data: names of data sets; extra: further keys of params.yaml for a data set.
     Raises IltError for a data set that ablation.yaml does not have, and for parameters that cannot be.
     """
+    small = {}
+    for name in data:
+        if name not in file.data:
+            raise IltError(f"ablation.yaml has no data set {name!r}; it has {', '.join(file.data)}")
+        small[name] = reduced(params, file.data[name] | extra.get(name, {}) | file.reduce, file.steps)
     for seed in file.seeds:
         for name in data:
-            if name not in file.data:
-                raise IltError(f"ablation.yaml has no data set {name!r}; it has {', '.join(file.data)}")
-            small = reduced(params, file.data[name] | extra.get(name, {}) | file.reduce, file.steps)
             for arm in ARMS:
-                values = arm_values(arm, small, seed, file.full_learning_rate)
+                values = arm_values(arm, small[name], seed, file.full_learning_rate)
                 yield Run(name, seed, arm, values, tuple(differences(params, values)))
 
 
@@ -77,9 +77,9 @@ def differences(before: dict[str, Any], after: dict[str, Any], above: str = "") 
     return found
 
 
-def is_done(run: Run) -> bool:
-    """Whether an experiment of this name exists, with exactly these parameters."""
-    if run.name not in experiments():
+def is_done(run: Run, known: Container[str]) -> bool:
+    """Whether the run is among the experiments that are known, with exactly these parameters."""
+    if run.name not in known:
         return False
     found = yaml.safe_load(filesystem(run.name).read_text("params.yaml", encoding="utf-8"))
     return check_params(found) == check_params(run.values)
@@ -93,11 +93,4 @@ def run(one: Run) -> tuple[str, ...]:
 
 def queue(one: Run) -> None:
     """Put one arm into DVC's queue, for `dvc queue start`. Raises IltError where DVC refuses it."""
-    settings = [part for text in one.overrides for part in ("-S", text)]
-    command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--name", one.name, *settings]
-    done = subprocess.run(
-        [*command, f"evaluate@{one.last}"], check=False, text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    if done.returncode:
-        raise IltError(f"{one.name} cannot be queued: {done.stdout.strip()[-500:]}")
+    queue_experiment(one.name, one.overrides, [f"evaluate@{one.last}"])

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ilt.errors import IltError
-from ilt.params import validated
+from ilt.params import read_yaml, validated
 
 __all__ = ["Knob", "Objective", "Scalar", "TuneFile", "read_tune_file"]
 
@@ -134,10 +132,5 @@ def read_tune_file(path: Path) -> TuneFile:
 
     Raises IltError that names each wrong key.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise IltError(f"{path} is missing; it says what `ilt tune` may change (docs/tune.md)") from None
-    except yaml.YAMLError as error:
-        raise IltError(f"{path} is not YAML: {error}") from None
+    values = read_yaml(path, "it says what `ilt tune` may change (docs/tune.md)")
     return validated(TuneFile, values, file=str(path))

@@ -9,6 +9,7 @@ from typing import Any
 
 from ilt.errors import IltError
 from ilt.experiments import override
+from ilt.overrides import Values, places, set_value, value_at
 from ilt.params import ITERATION_STAGES, Params, check_params, read_params
 from ilt.tune.file import Knob, Scalar, TuneFile, read_tune_file
 
@@ -16,8 +17,6 @@ __all__ = ["Space", "load_space"]
 
 TUNABLE = ("adapter", *(stage for stage in ITERATION_STAGES if stage != "evaluate"))
 """Sections that knobs may change. All others would change what trials are compared by."""
-
-Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ class Space:
     def fixed(self) -> list[str]:
         """Overrides, for `dvc exp run -S`, that all trials share."""
         dropped = [f"~iterations.{name}" for name in self.full["iterations"] if name not in self.iterations]
-        keys = [place for key in self.file.reduce for place in _places(self.reduced, key)]
-        return dropped + [override(place, _get(self.reduced, place)) for place in keys]
+        keys = [place for key in self.file.reduce for place in places(self.reduced, key)]
+        return dropped + [override(place, value_at(self.reduced, place)) for place in keys]
 
     def overrides(self, chosen: dict[str, Scalar], full: bool = False) -> list[str]:
         """Overrides that set knobs to these values; those that are as in params.yaml anyway are left out.
@@ -75,7 +74,7 @@ def load_space(path: Path = Path("tune.yaml"), params: Path = Path("params.yaml"
         reduced["iterations"] = {name: reduced["iterations"][name] for name in order[: file.iterations]}
     for key, value in file.reduce.items():
         for place in _known(path, f"reduce.{key}", reduced, key):
-            _set(reduced, place, value)
+            set_value(reduced, place, value)
     checked = _possible(path, "reduce", reduced)
     defaults, taken = {}, dict[str, str]()
     for name, knob in file.parameters.items():
@@ -93,33 +92,9 @@ def load_space(path: Path = Path("tune.yaml"), params: Path = Path("params.yaml"
     return Space(file, full, reduced, checked, defaults)
 
 
-def _places(values: Values, key: str) -> dict[str, Any]:
-    """Where a key stands in params.yaml, and with what values: its section, and each iteration's override.
-
-    Raises KeyError where there is none.
-    """
-    section, _, rest = key.partition(".")
-    if section == "iterations":
-        name, _, stage = rest.partition(".")
-        entry = values["iterations"][name]
-        try:
-            return {key: _get(entry, stage)}
-        except KeyError:  # not overridden there: it is what the stage's own section says
-            return {key: _get(values, stage)}
-    places = {key: _get(values, key)}
-    if section in ITERATION_STAGES:
-        for name in values["iterations"]:
-            place = f"iterations.{name}.{key}"
-            try:
-                places[place] = _get(values, place)
-            except KeyError:
-                continue
-    return places
-
-
 def _known(path: Path, where: str, values: Values, key: str) -> dict[str, Any]:
     try:
-        return _places(values, key)
+        return places(values, key)
     except KeyError:
         raise IltError(
             f"{path}: {where}: there is no {key} in params.yaml; look there for the right name"
@@ -165,7 +140,7 @@ def _check_ends(path: Path, name: str, knob: Knob, values: Values, file: TuneFil
     for end in knob.ends:
         changed = copy.deepcopy(values)
         for place, value in _changes(values, file, {name: end}).items():
-            _set(changed, place, value)
+            set_value(changed, place, value)
         outcomes.append(_possible(path, f"parameters.{name}: {end!r} cannot be", changed))
     resolved = [_resolved(outcome) for outcome in outcomes]
     if all(one == resolved[0] for one in resolved) and resolved[0] == _resolved(today):
@@ -191,7 +166,7 @@ def _changes(values: Values, file: TuneFile, chosen: dict[str, Scalar]) -> dict[
     for name, value in chosen.items():
         knob = file.parameters[name]
         for key in knob.names or [name]:
-            for place, today in _places(values, key).items():
+            for place, today in places(values, key).items():
                 new = _scaled(today, value) if knob.scale else value
                 if new != today or isinstance(new, bool) != isinstance(today, bool):
                     changes[place] = new
@@ -205,23 +180,3 @@ def _scaled(today: Any, factor: Any) -> Any:
     if isinstance(today, int):
         return max(1, round(today * factor)) if today else 0
     return float(f"{today * factor:.4g}")
-
-
-def _get(values: Values, place: str) -> Any:
-    """Raises KeyError where there is no such place."""
-    at: Any = values
-    for part in place.split("."):
-        if not isinstance(at, dict):
-            raise KeyError(place)
-        at = at[part]
-    return at
-
-
-def _set(values: Values, place: str, value: Any) -> None:
-    *sections, key = place.split(".")
-    at = values
-    for part in sections:
-        if at.get(part) is None:
-            at[part] = {}
-        at = at[part]
-    at[key] = value

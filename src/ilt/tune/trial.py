@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,12 +10,9 @@ from typing import Any
 import polars as pl
 import psutil
 
-from ilt import paths
 from ilt.errors import IltError
 from ilt.evaluation.scoring import frame_errors
-from ilt.experiments import run_experiment
-from ilt.labels.table import PREDICTION_TABLE
-from ilt.params import ITERATION_STAGES
+from ilt.experiments import minutes_of, predictions_of, run_experiment
 from ilt.revisions import filesystem
 
 __all__ = ["Step", "read_step", "run_trial"]
@@ -67,13 +63,8 @@ def read_step(name: str, iterations: Sequence[str], normaliser: str) -> Step:
     """What an experiment left after the last of these iterations. Raises IltError where it is not there."""
     files = filesystem(name)
     try:
-        with files.open(paths.predictions(iterations[-1]).as_posix(), "rb") as file:
-            predictions = PREDICTION_TABLE.conform(pl.read_parquet(file))
-        seconds = [
-            float(_json(files, paths.costs(iteration, stage))["seconds"])
-            for iteration in iterations
-            for stage in ITERATION_STAGES
-        ]
+        predictions = predictions_of(files, iterations[-1])
+        minutes = minutes_of(files, iterations)
     except FileNotFoundError as missing:
         raise IltError(
             f"experiment {name} lacks {missing.filename or missing}; was it run to the end?"
@@ -81,8 +72,4 @@ def read_step(name: str, iterations: Sequence[str], normaliser: str) -> Step:
     dev = predictions.filter(pl.col("split") == "dev")
     errors, units = frame_errors(dev, "reference", "hypothesis", normaliser)
     error = round(float(errors.sum() / max(1, units.sum())), 6)
-    return Step(iterations[-1], error, round(sum(seconds) / 60, 3), errors.tolist(), units.tolist())
-
-
-def _json(files: Any, path: Path) -> Any:
-    return json.loads(files.read_text(path.as_posix(), encoding="utf-8"))
+    return Step(iterations[-1], error, round(minutes, 3), errors.tolist(), units.tolist())
