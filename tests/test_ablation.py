@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -14,6 +15,7 @@ from ilt.ablation.results import Outcome, summarise
 from ilt.ablation.running import differences, planned
 from ilt.ablation.show import to_markdown
 from ilt.errors import IltError
+from ilt.overrides import resolved
 from ilt.params import TRAINING_STAGES, check_params, read_params
 from ilt.stages.plan import resolve
 from test_pipeline import ROOT, edit_params, new_repository, run, stages_run
@@ -120,6 +122,16 @@ def test_an_arm_that_is_not_clearly_beaten_is_said_so():
     errors = rng.integers(0, 4, 40)
     page = to_markdown(summarise([outcome("ilt3", 1, errors), outcome("no_fix", 1, errors[::-1])]))
     assert "not clearly ahead of" in page and "`no_fix`" in page
+
+
+def test_a_number_is_the_same_however_dvc_writes_it(small):
+    values = arm_values("full_ft", small, 1, FILE.full_learning_rate)
+    written = copy.deepcopy(values)
+    written["iterations"]["it1"]["focus"]["learning_rate"] = "3.2e-04"
+    values["iterations"]["it1"]["focus"]["learning_rate"] = 3.2e-4
+    assert resolved(check_params(written)) == resolved(check_params(values))
+    values["iterations"]["it1"]["focus"]["learning_rate"] = 3.3e-4
+    assert resolved(check_params(written)) != resolved(check_params(values))
 
 
 @pytest.mark.full

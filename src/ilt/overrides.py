@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ilt.params import ITERATION_STAGES
+from ilt.params import ITERATION_STAGES, Params
 
-__all__ = ["Values", "places", "set_everywhere", "set_value", "value_at"]
+__all__ = ["Values", "places", "resolved", "set_everywhere", "set_value", "value_at"]
 
 Values = dict[str, Any]
 
@@ -60,3 +60,16 @@ def set_everywhere(values: Values, key: str, value: Any) -> None:
     """Set a key wherever it stands: of a stage, in all iterations. Raises KeyError where there is none."""
     for place in places(values, key):
         set_value(values, place, value)
+
+
+def resolved(params: Params) -> dict[str, Any]:
+    """What parameters come to: equal where all stages are told the same, however overrides spell it.
+
+    `iterations` itself holds what was written: DVC writes 0.00002 as 2e-05, which is text to YAML 1.1.
+    """
+    shared = {key: value for key, value in params if key == "evaluate" or key not in ITERATION_STAGES}
+    stages = {
+        name: {"prev": entry["prev"]} | {stage: params.stage(name, stage) for stage in ITERATION_STAGES}
+        for name, entry in params.iterations.items()
+    }
+    return shared | {"iterations": stages}

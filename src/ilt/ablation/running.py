@@ -13,6 +13,7 @@ from ilt.ablation.arms import ARMS, arm_values, last_iteration, reduced
 from ilt.ablation.file import AblationFile
 from ilt.errors import IltError
 from ilt.experiments import override, queue_experiment, run_experiment
+from ilt.overrides import resolved
 from ilt.params import check_params
 from ilt.revisions import filesystem
 
@@ -82,7 +83,7 @@ def is_done(run: Run, known: Container[str]) -> bool:
     if run.name not in known:
         return False
     found = yaml.safe_load(filesystem(run.name).read_text("params.yaml", encoding="utf-8"))
-    return check_params(found) == check_params(run.values)
+    return resolved(check_params(found)) == resolved(check_params(run.values))
 
 
 def run(one: Run) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ilt.errors import IltError
 from ilt.experiments import override
-from ilt.overrides import Values, places, set_value, value_at
+from ilt.overrides import Values, places, resolved, set_value, value_at
 from ilt.params import ITERATION_STAGES, Params, check_params, read_params
 from ilt.tune.file import Knob, Scalar, TuneFile, read_tune_file
 
@@ -142,15 +142,9 @@ def _check_ends(path: Path, name: str, knob: Knob, values: Values, file: TuneFil
         for place, value in _changes(values, file, {name: end}).items():
             set_value(changed, place, value)
         outcomes.append(_possible(path, f"parameters.{name}: {end!r} cannot be", changed))
-    resolved = [_resolved(outcome) for outcome in outcomes]
-    if all(one == resolved[0] for one in resolved) and resolved[0] == _resolved(today):
+    told = [resolved(outcome) for outcome in [*outcomes, today]]
+    if all(one == told[0] for one in told):
         raise IltError(f"{path}: parameters.{name}: all its values give the same trials; it changes nothing")
-
-
-def _resolved(params: Params) -> list[Any]:
-    """What the stages of all iterations are told."""
-    stages = [params.stage(it, stage) for it in params.iterations for stage in ITERATION_STAGES]
-    return [params.adapter, *stages]
 
 
 def _possible(path: Path, where: str, values: Values) -> Params:
