@@ -36,7 +36,7 @@ from ilt.params import LoraParams, ModelParams, TrainParams
 from ilt.paths import replacing, write_json
 from ilt.report.draw import COLOURS, joined, specification
 from ilt.training.batches import Example
-from ilt.training.trainer import train_adapter
+from ilt.training.trainer import Errors, train_adapter
 
 SPLITS = ("gold", "dev", "retention")
 """Trained on; the same domain; the domain that the base comes from."""
@@ -70,14 +70,18 @@ class Project:
 
     def errors(self, recogniser: Recogniser, what: str) -> dict[str, float]:
         """Micro error rate on each split."""
+        return {split: round(rate(*counts), 6) for split, counts in self.counts(recogniser, what).items()}
+
+    def counts(self, recogniser: Recogniser, what: str) -> dict[str, Errors]:
+        """Errors and reference units of each utterance, by split."""
         heard = transcribe_table(recogniser, self.rows, self.store, Batching.of(self.model), what=what)
         paired = self.rows.with_columns(hypothesis=heard["text"])
-        found = {}
-        for split in SPLITS:
-            rows = paired.filter(pl.col("split") == split)
-            if len(rows):
-                found[split] = round(rate(*frame_errors(rows, "text", "hypothesis", self.normaliser)), 6)
-        return found
+        parts = {split: paired.filter(pl.col("split") == split) for split in SPLITS}
+        return {
+            split: frame_errors(rows, "text", "hypothesis", self.normaliser)
+            for split, rows in parts.items()
+            if len(rows)
+        }
 
 
 def scaled(project: Project, adapter: Path) -> list[dict[str, Any]]:
@@ -98,17 +102,17 @@ def scaled(project: Project, adapter: Path) -> list[dict[str, Any]]:
 
 def trained(project: Project, ranks: list[int], steps: int, evaluations: int) -> list[dict[str, Any]]:
     """Errors at `evaluations` steps of a fresh LoRA of each rank on gold, otherwise as it1's focus."""
-    before = project.errors(project.recogniser(project.base), "the base")
+    before = project.counts(project.recogniser(project.base), "the base")
     found = []
     for rank in ranks:
         lora = LoraParams.model_validate({**project.train.lora.model_dump(), "r": rank, "alpha": None})
         update = {"lora": lora, "steps": steps, "epochs": None, "evaluations": evaluations, "gold_share": 1.0}
-        measured: list[dict[str, float]] = []
+        measured: list[dict[str, Errors]] = []
 
         def evaluate(
-            recogniser: Recogniser, rank: int = rank, into: list[dict[str, float]] = measured
-        ) -> float:
-            into.append(project.errors(recogniser, f"r={rank}") if into else before)  # fresh: changes nothing
+            recogniser: Recogniser, rank: int = rank, into: list[dict[str, Errors]] = measured
+        ) -> Errors:
+            into.append(project.counts(recogniser, f"r={rank}") if into else before)  # fresh: changes nothing
             return into[-1]["dev"]
 
         with tempfile.TemporaryDirectory() as temporary:
@@ -119,7 +123,10 @@ def trained(project: Project, ranks: list[int], steps: int, evaluations: int) ->
                 Path(temporary) / "work",
             )  # fmt: skip
             size = sum(path.stat().st_size for path in adapter.iterdir())
-        history = [{**entry, **errors} for entry, errors in zip(result.history, measured, strict=True)]
+        history = [
+            {**entry, **{split: round(rate(*errors), 6) for split, errors in counts.items()}}
+            for entry, counts in zip(result.history, measured, strict=True)
+        ]
         for entry in history:
             entry.pop("dev_error")
         found.append(

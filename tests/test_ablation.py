@@ -53,6 +53,19 @@ def test_arms_that_iterate_share_their_first_iteration(small):
     assert first[0] == first[1] == first[2]
 
 
+def test_the_last_iteration_is_made_like_the_last_however_many_there_are(small):
+    """The schedule of the default ends with a long fix; so do two iterations, and five."""
+    order = check_params(small).ordered_iterations()
+    shares = {}
+    for arm in ("ilt2", "ilt3", "ilt5"):
+        entry = list(arm_values(arm, small, 1, 0.2)["iterations"].values())[-1]
+        assert entry["fix"]["learning_rate"] == small["iterations"][order[-1]]["fix"]["learning_rate"]
+        steps = {stage: entry[stage]["steps"] for stage in TRAINING_STAGES}
+        shares[arm] = steps["fix"] / sum(steps.values())
+    assert shares["ilt2"] == pytest.approx(shares["ilt3"], abs=0.05)
+    assert shares["ilt5"] == pytest.approx(shares["ilt3"], abs=0.05)
+
+
 def test_a_key_of_a_stage_means_all_iterations():
     changed = reduced(PARAMS, {"select.keep": 0.3, "focus.batch_size": 4}, 0.1)
     params = check_params(changed)

@@ -65,9 +65,10 @@ def train(spoken_table):
 
     def run(recogniser, folder, params=TRAIN, workers=0):
         store = FeatureStore(spoken_table, recogniser.extractor, limit_mb=0)
-        evaluations = iter((1.0, 0.5, 0.4, 0.3))
+        evaluations = iter((10, 5, 4, 3))
         result = train_adapter(
-            recogniser, examples, [], store, params, 5, lambda _: next(evaluations),
+            recogniser, examples, [], store, params, 5,
+            lambda _: (np.array([next(evaluations)]), np.array([10])),
             folder, folder.with_name(f"{folder.name}.work"), workers=workers,
         )  # fmt: skip
         return result, load_file(folder / "adapter_model.safetensors")

@@ -163,7 +163,7 @@ def make_project(folder, write_params, *, iterations=("it1", "it2"), languages=t
                            | ({"loss": 2.0 - at} if at else {})
                            for at, error in enumerate(errors)]  # fmt: skip
                 paths.write_json(
-                    paths.metrics(name, stage), {"steps": 20, "best_step": 10, "history": history}
+                    paths.metrics(name, stage), {"steps": 20, "kept_step": 10, "history": history}
                 )
                 paths.write_json(paths.costs(name, stage), {"seconds": 60.0 * (number + 1)})
         if passed and name > "it2":

@@ -16,7 +16,7 @@ from ilt.training.batches import Example, plan_batches
 from ilt.training.channel import compress, expand
 from ilt.training.live import live_log
 from ilt.training.specaugment import spec_augment
-from ilt.training.trainer import learning_rate_at, total_steps, train_adapter
+from ilt.training.trainer import kept, learning_rate_at, total_steps, train_adapter
 
 MASKS = SpecAugmentParams(
     speed=0.0, formants=0.0, time_masks=2, time_width=8, frequency_masks=2, frequency_width=12
@@ -148,7 +148,8 @@ def train(load_model, spoken_table):
                 raise KeyboardInterrupt
             features = [store[example.id] for example in gold]
             with torch.no_grad():
-                return float(model.loss(features, [e.language for e in gold], [e.text for e in gold]))
+                loss = model.loss(features, [e.language for e in gold], [e.text for e in gold])
+            return np.array([float(loss)]), np.ones(1)
 
         result = train_adapter(
             recogniser,
@@ -177,13 +178,35 @@ def uninterrupted(train, tmp_path_factory):
     return train(folder, "whole")[0], folder / "whole"
 
 
-def test_training_measures_at_its_marks_and_keeps_the_best(uninterrupted):
+def test_training_measures_at_its_marks_and_keeps_what_got_better(uninterrupted):
     result, folder = uninterrupted
     assert [entry["step"] for entry in result.history] == [0, 2, 4]
-    assert result.best_error == min(entry["dev_error"] for entry in result.history)
-    assert result.best_step == 4
+    assert result.kept_error == min(entry["dev_error"] for entry in result.history)
+    assert result.kept_step == 4
     assert result.trainable > 0
     assert set(_bytes(folder)) == {"adapter_model.safetensors", "adapter_config.json"}
+
+
+def _counts(*rows):
+    """Errors of two hundred rows of five units, the given number of them in each of so many rows."""
+    return [(np.array([1] * wrong + [0] * (200 - wrong)), np.full(200, 5)) for wrong in rows]
+
+
+def test_the_last_checkpoint_is_kept_if_it_is_not_clearly_worse_than_the_best():
+    assert kept(_counts(100)) == 0
+    assert kept(_counts(100, 80, 60)) == 2  # each better than the one before
+    assert kept(_counts(100, 60, 80)) == 1  # worse in twenty utterances, and better in none
+    assert kept(_counts(60, 100, 90)) == 0  # nothing that did harm is kept
+    assert kept(_counts(60, 60)) == 1
+
+
+def test_what_differs_much_between_utterances_is_not_clear():
+    """Ten words worse in all, but many utterances are better and many worse: that may be chance."""
+    rng = np.random.default_rng(1)
+    one = rng.integers(0, 6, 200)
+    other = rng.permutation(one)
+    other[:10] += 1
+    assert kept([(one, np.full(200, 5)), (other, np.full(200, 5))]) == 1
 
 
 def test_training_again_gives_the_same_bytes(train, uninterrupted, tmp_path):
@@ -213,7 +236,7 @@ def test_a_training_that_was_killed_at_the_very_end_only_saves(train, uninterrup
 def test_measuring_the_training_error_changes_no_byte_of_the_adapter(train, uninterrupted, tmp_path):
     def train_error(model):
         torch.rand(3), np.random.random()  # decoding may draw what it likes
-        return 0.25 if model.model.training else 0.125
+        return np.array([2 if model.model.training else 1]), np.array([8])
 
     result, _ = train(tmp_path, "measured", train_error=train_error)
     assert _bytes(tmp_path / "measured") == _bytes(uninterrupted[1])

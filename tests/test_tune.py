@@ -19,7 +19,7 @@ from ilt.experiments import override
 from ilt.tune.pruning import verdict
 from ilt.tune.space import load_space
 from ilt.tune.trial import Step
-from test_pipeline import ROOT, environment, new_repository, run
+from test_pipeline import ROOT, edit_params, environment, new_repository, run
 
 RATE = {"names": ["focus.learning_rate", "fix.learning_rate"], "scale": True, "low": 0.5, "high": 2}
 
@@ -75,6 +75,7 @@ def toy_repository(folder, **tune):
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, folder / ".dvc" / name)
+    edit_params(folder, lambda values: values["feedback"].update(gold_share=0.2))
     write_tune_file(folder, **tune)
     run(folder, "git", "init", "-q")
     run(folder, "git", "add", "-A")
@@ -107,23 +108,23 @@ def space(tmp_path, write_params):
 def test_the_repositorys_own_tune_file_is_valid_and_begins_with_todays_defaults():
     found = load_space(ROOT / "tune.yaml", ROOT / "params.yaml")
     assert found.overrides(found.defaults) == []
-    assert "~iterations.it3" in found.fixed()
+    assert "++iterations.it3.fix.steps=80" in found.fixed()
 
 
 def test_a_key_of_a_stage_means_all_iterations(space):
     found = space({"rate": RATE, "select.method": {"choices": ["calibrated", "logprob"]}})
     assert found.defaults == {"rate": 1.0, "select.method": "calibrated"}
     chosen = found.overrides({"rate": 0.5, "select.method": "logprob"})
-    assert "++focus.learning_rate=0.0005" in chosen
+    assert "++focus.learning_rate=0.00015" in chosen
     assert "++iterations.it1.focus.learning_rate=0.0008" in chosen
-    assert "++iterations.it3.fix.learning_rate=0.0001" in chosen
+    assert "++iterations.it3.fix.learning_rate=0.001" in chosen
     assert "++select.method='logprob'" in chosen
     assert not any("feedback" in text for text in chosen)
 
 
 def test_one_key_of_one_iteration_need_not_stand_in_params(space):
     found = space({"iterations.it2.feedback.gold_share": {"low": 0.1, "high": 0.5}})
-    assert found.defaults == {"iterations.it2.feedback.gold_share": 0.2}
+    assert found.defaults == {"iterations.it2.feedback.gold_share": 0.5}
     assert found.overrides({"iterations.it2.feedback.gold_share": 0.4}) == [
         "++iterations.it2.feedback.gold_share=0.4"
     ]
@@ -145,14 +146,14 @@ def test_trials_are_reduced_and_the_full_size_is_kept(space):
         ("corpus.demo.pool", {"low": 1, "high": 500}, "cannot be searched"),
         ("iterations.it1.prev", {"choices": ["base", "it3"]}, "cannot be searched"),
         ("evaluate.normaliser", {"choices": ["basic", "none"]}, "cannot be searched"),
-        ("feedback.gold_share", {"low": 0.3, "high": 0.5}, "0.2, which is today's value, is not among"),
+        ("feedback.gold_share", {"low": 0.1, "high": 0.4}, "0.5, which is today's value, is not among"),
         ("feedback.gold_share", {"low": 0.1, "high": 1.5}, "parameters.feedback.gold_share: 1.5 cannot be"),
         ("feedback.gold_share", {"low": 0.1}, "expected low and high, or choices"),
         ("feedback.gold_share", {"low": 0.5, "high": 0.1}, "low must be below high"),
         ("feedback.gold_share", {"low": 0.1, "high": 0.5, "log": True, "step": 0.1}, "log and step"),
         ("feedback.gold_share", {"low": 0.1, "high": 0.5, "choices": [0.1, 0.2]}, "choices stand alone"),
         ("feedback.gold_share", {"lo": 0.1, "high": 0.5}, "parameters.feedback.gold_share.lo"),
-        ("focus.lora.r", {"low": 4, "high": 32}, "say scale: true"),
+        ("fix.steps", {"low": 4, "high": 32}, "say scale: true"),
         ("fix.lora.dropout", {"low": 0, "high": 1.0}, "parameters.fix.lora.dropout: 1.0 cannot be"),
         ("feedback.batch_size", {"low": 8.0, "high": 64.0}, "parameters.feedback.batch_size"),
         ("focus.lora.alpha", {"scale": True, "low": 0.5, "high": 2}, "only numbers can be scaled"),

@@ -330,7 +330,8 @@ class TrainParams(_Section):
     gradient_checkpointing: keep no activations inside layers but compute them again on the way back: much
                     less memory for about a third more time.
     evaluations:    how often WER of generated text is measured on dev (and once before the first step); the
-                    best adapter is kept. evaluation_rows: on at most so many rows of dev.
+                    last adapter that is not clearly worse than the best is kept.
+    evaluation_rows: of dev, at most so many are measured on.
     train_evaluation_rows: the same is measured on so many rows of gold, to see what is learnt by heart; it
                     decides nothing. 0: it is not measured.
     """

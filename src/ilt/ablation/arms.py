@@ -48,35 +48,43 @@ def _steps(values: Values, name: str) -> dict[str, int]:
     return {stage: values["iterations"][name][stage]["steps"] for stage in TRAINING_STAGES}
 
 
+def _split(total: int, weights: list[int]) -> list[int]:
+    """`total` in proportion to `weights`, whole; what is left over goes to the last."""
+    parts = [total * weight // sum(weights) for weight in weights]
+    return [*parts[:-1], total - sum(parts[:-1])]
+
+
 def _ilt(count: int) -> Callable[[Values, float], None]:
     def change(values: Values, _: float) -> None:
-        """The same steps over `count` iterations: the first is as it is, the others share what is left."""
+        """The same steps over `count` iterations: the first is as it is, and the last is made like the last.
+
+        Those between are made like those between, and what is left of the steps is shared in proportion.
+        """
         order = _order(values)
         if count == len(order):
             return
         entries = [values["iterations"][name] for name in order]
         total = sum(sum(_steps(values, name).values()) for name in order)
-        first = _steps(values, order[0])
+        left = total - sum(_steps(values, order[0]).values())
         if count == 1:
-            entries[0]["feedback"]["steps"] += total - sum(first.values())
+            entries[0]["feedback"]["steps"] += left
             values["iterations"] = {order[0]: entries[0]}
             return
-        left = total - sum(first.values())
+        like = [min(number, max(1, len(order) - 2)) for number in range(1, count - 1)] + [len(order) - 1]
+        weights = [sum(_steps(values, order[number]).values()) for number in like]
         made: dict[str, Values] = {order[0]: entries[0]}
         previous = order[0]
-        for number in range(2, count + 1):
-            entry = copy.deepcopy(entries[min(number, len(order)) - 1])
-            share = left // (count - 1) + (number - 2 < left % (count - 1))
-            weights = {stage: entry[stage]["steps"] for stage in TRAINING_STAGES}
-            for stage in ("focus", "fix"):
-                entry[stage]["steps"] = max(1, round(share * weights[stage] / sum(weights.values())))
-            rest = share - entry["focus"]["steps"] - entry["fix"]["steps"]
-            if rest < 1:
+        for number, share in zip(like, _split(left, weights), strict=True):
+            entry = copy.deepcopy(entries[number])
+            steps = _steps(values, order[number])
+            found = _split(share, [steps[stage] for stage in TRAINING_STAGES])
+            if min(found) < 1:
                 raise IltError(
                     f"{total} steps are too few for {count} iterations; raise steps in ablation.yaml"
                 )
-            entry["feedback"]["steps"] = rest
-            name = order[number - 1] if number <= len(order) else f"it{number}"
+            for stage, part in zip(TRAINING_STAGES, found, strict=True):
+                entry[stage]["steps"] = part
+            name = order[len(made)] if len(made) < len(order) else f"it{len(made) + 1}"
             made[name] = entry | {"prev": previous}
             previous = name
         values["iterations"] = made
@@ -114,7 +122,7 @@ def _no_fix(values: Values, _: float) -> None:
         entry["fix"]["steps"] = 0
 
 
-MIXTURES = {"gold10": 0.1, "gold50": 0.5}
+MIXTURES = {"gold25": 0.25, "gold75": 0.75}
 """Arms that mix gold and pseudo-labels otherwise in feedback and fix, by the share of gold."""
 
 ARMS: dict[str, tuple[str, Callable[[Values, float], None]]] = {

@@ -99,7 +99,7 @@ def _history(iterations: list[str]) -> pl.DataFrame:
                     "iteration": iteration, "stage": stage, "step": int(entry["step"]),
                     "steps": int(told["steps"]), "dev_error": entry["dev_error"],
                     "train_error": entry.get("train_error"), "loss": entry.get("loss"),
-                    "kept": entry["step"] == told["best_step"],
+                    "kept": entry["step"] == told["kept_step"],
                 }
                 for entry in told.get("history", [])
             ]  # fmt: skip

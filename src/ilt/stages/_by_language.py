@@ -22,7 +22,7 @@ from ilt.evaluation.scoring import error_counts
 from ilt.params import MixtureParams, ModelParams, TrainParams
 from ilt.training.batches import Example
 from ilt.training.mixture import share_steps
-from ilt.training.trainer import TrainResult, total_steps, train_adapter
+from ilt.training.trainer import Errors, TrainResult, total_steps, train_adapter
 
 __all__ = ["Material", "experts_wanted", "train_experts"]
 
@@ -91,7 +91,7 @@ def train_experts(
     mixture: MixtureParams,
     scale: float,
     seed: int,
-    judge: Callable[[pl.DataFrame], Callable[[Recogniser], float]],
+    judge: Callable[[pl.DataFrame], Callable[[Recogniser], Errors]],
     folder: Path,
     work: Path,
 ) -> tuple[Lineage, dict[str, Any]]:
@@ -124,16 +124,16 @@ def train_experts(
         units[language] = int(np.sum(error_counts(texts, texts, [language] * len(texts))[1]))
         after = after.with_adapter(folder / language, language, scale)
     history = _pooled(results, units)
-    best = sum(results[name].best_error * units[name] for name in results) / max(1, sum(units.values()))
+    kept = sum(results[name].kept_error * units[name] for name in results) / max(1, sum(units.values()))
     told = {
         "steps": sum(result.steps for result in results.values()),
-        "best_step": sum(result.best_step for result in results.values()),
-        "best_dev_error": round(best, 6),
+        "kept_step": sum(result.kept_step for result in results.values()),
+        "kept_dev_error": round(kept, 6),
         "history": history,
         "trainable_parameters": sum(result.trainable for result in results.values()),
         "languages": {
             name: {
-                "steps": result.steps, "best_step": result.best_step, "best_dev_error": result.best_error,
+                "steps": result.steps, "kept_step": result.kept_step, "kept_dev_error": result.kept_error,
                 "history": result.history, "gold": len(parts[name].gold), "pseudo": len(parts[name].pseudo),
             }
             for name, result in results.items()

@@ -15,7 +15,7 @@ from ilt.asr.recogniser import Recogniser, load_recogniser
 from ilt.asr.transcribe import transcribe_table
 from ilt.corpus.intake import read_intake
 from ilt.errors import IltError
-from ilt.evaluation.scoring import frame_errors, rate
+from ilt.evaluation.scoring import frame_errors
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import MergeParams, MixtureParams, ModelParams, TrainParams
 from ilt.stages._by_language import Material, experts_wanted, train_experts
@@ -23,7 +23,7 @@ from ilt.stages._left_out import pass_model, why_left_out
 from ilt.stages._stage import Stage
 from ilt.training.batches import Example
 from ilt.training.live import live_log
-from ilt.training.trainer import total_steps, train_adapter
+from ilt.training.trainer import Errors, total_steps, train_adapter
 
 __all__ = ["train_stage"]
 
@@ -56,15 +56,15 @@ def _replay(table: pl.DataFrame, share: float) -> list[Example]:
     return found
 
 
-def _error_on(
+def _errors_on(
     what: str, rows: pl.DataFrame, store: FeatureStore, batch: Batching, normaliser: str
-) -> Callable[[Recogniser], float]:
-    """The error of generated text on some rows, as heard: without what training does to features."""
+) -> Callable[[Recogniser], Errors]:
+    """The errors of generated text on some rows, as heard: without what training does to features."""
 
-    def evaluate(recogniser: Recogniser) -> float:
+    def evaluate(recogniser: Recogniser) -> Errors:
         heard = transcribe_table(recogniser, rows, store, batch, what=what)
         paired = rows.with_columns(hypothesis=heard["text"])
-        return round(rate(*frame_errors(paired, "text", "hypothesis", normaliser)), 6)
+        return frame_errors(paired, "text", "hypothesis", normaliser)
 
     return evaluate
 
@@ -127,8 +127,8 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
     dev = _spread(table.filter(pl.col("split") == "dev"), params.evaluation_rows)
     work = stage.work(start, inputs, *([labels] if labels else []))
 
-    def judge(rows: pl.DataFrame, what: str = "dev") -> Callable[[Recogniser], float]:
-        return _error_on(what, rows, store, Batching.of(model), stage.values["normaliser"])
+    def judge(rows: pl.DataFrame, what: str = "dev") -> Callable[[Recogniser], Errors]:
+        return _errors_on(what, rows, store, Batching.of(model), stage.values["normaliser"])
 
     if experts:
         del recogniser
@@ -149,8 +149,8 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
         after = under.with_adapter(folder, scale=scale)
         told = {
             "steps": result.steps,
-            "best_step": result.best_step,
-            "best_dev_error": result.best_error,
+            "kept_step": result.kept_step,
+            "kept_dev_error": result.kept_error,
             "history": result.history,
             "trainable_parameters": result.trainable,
         }
@@ -168,4 +168,4 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
             "adapter_bytes": size,
         },
     )
-    print(f"  dev error {told['best_dev_error']:.1%} at step {told['best_step']} of {told['steps']}")
+    print(f"  dev error {told['kept_dev_error']:.1%} at step {told['kept_step']} of {told['steps']}")

@@ -21,6 +21,7 @@ from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import FULL
 from ilt.asr.recogniser import Recogniser
 from ilt.errors import IltError
+from ilt.evaluation.scoring import rate
 from ilt.params import MixtureParams, TrainParams
 from ilt.paths import read_json, replacing, write_json
 from ilt.progress import progress
@@ -28,18 +29,21 @@ from ilt.training.adam import pack_adam, unpack_adam
 from ilt.training.batches import Example, plan_batches
 from ilt.training.specaugment import spec_augment
 
-__all__ = ["TrainResult", "learning_rate_at", "total_steps", "train_adapter"]
+__all__ = ["Errors", "TrainResult", "kept", "learning_rate_at", "total_steps", "train_adapter"]
 
 CHECKPOINT_EVERY = 40
+
+Errors = tuple[np.ndarray, np.ndarray]
+"""Errors and reference units of each utterance, as `ilt.evaluation.scoring.frame_errors` counts them."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training stage reports."""
+    """What a training stage reports. kept_error: error rate on dev of the adapter that was kept."""
 
     steps: int
-    best_step: int
-    best_error: float
+    kept_step: int
+    kept_error: float
     history: list[dict[str, float]]
     trainable: int
 
@@ -64,6 +68,24 @@ def learning_rate_at(step: int, steps: int, params: TrainParams) -> float:
         return params.learning_rate * step / warm
     share = (step - warm) / max(1.0, steps - warm)
     return params.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def kept(measured: Sequence[Errors]) -> int:
+    """Which of the checkpoints is kept, from their errors on the same rows, in the order of training.
+
+    The last whose error rate is not more than one standard error above the least, so that a small dev set
+    neither throws away what was learnt, by chance, nor lets a stage end that has done harm. After the rule
+    of one standard error (Breiman et al. 1984, Classification and Regression Trees); the error is that of
+    the paired difference, over utterances.
+    """
+    rates = [rate(*errors) for errors in measured]
+    least = int(np.argmin(rates))
+    for number in range(len(measured) - 1, least, -1):
+        difference = measured[number][0] - measured[least][0]
+        deviation = float(difference.std() * np.sqrt(len(difference)) / max(1, measured[least][1].sum()))
+        if rates[number] - rates[least] <= deviation:
+            return number
+    return least
 
 
 def _with_lora(recogniser: Recogniser, params: TrainParams, start_from: Path | None, seed: int) -> Any:
@@ -133,11 +155,11 @@ class _AllWeights:
         (path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
-def _at_scale(evaluate: Callable[[Recogniser], float], scale: float) -> Callable[[Recogniser], float]:
+def _at_scale(evaluate: Callable[[Recogniser], Errors], scale: float) -> Callable[[Recogniser], Errors]:
     """`evaluate` of the model as it will be used: with this much of the adapter."""
     from peft.tuners.lora import LoraLayer
 
-    def judged(recogniser: Recogniser) -> float:
+    def judged(recogniser: Recogniser) -> Errors:
         layers = [module for module in recogniser.model.modules() if isinstance(module, LoraLayer)]
         for layer in layers:
             layer.scale_layer(scale)
@@ -156,27 +178,38 @@ class _Checkpoint:
     def __init__(self, work: Path) -> None:
         self.work = work
         self.state, self.tensors = work / "state.json", work / "tensors.safetensors"
-        self.best = work / "best"
+        self.kept = work / "kept"
 
     def save(
-        self, step: int, history: list[dict[str, float]], running: float, names: list[str], optimiser: Any
+        self,
+        step: int,
+        history: list[dict[str, float]],
+        measured: list[Errors],
+        running: float,
+        names: list[str],
+        optimiser: Any,
     ) -> None:
         tensors = pack_adam(names, optimiser)
         with replacing(self.tensors) as temporary:
             save_file(tensors, temporary, {"step": str(step)})
-        write_json(self.state, {"step": step, "history": history, "running": running})
+        counts = [[errors.tolist(), units.tolist()] for errors, units in measured]
+        write_json(self.state, {"step": step, "history": history, "measured": counts, "running": running})
 
-    def load(self, names: list[str], optimiser: Any) -> tuple[int, list[dict[str, float]], float]:
+    def load(
+        self, names: list[str], optimiser: Any
+    ) -> tuple[int, list[dict[str, float]], list[Errors], float]:
+        nothing: tuple[int, list[dict[str, float]], list[Errors], float] = (0, [], [], 0.0)
         if not self.state.is_file() or not self.tensors.is_file():
-            return 0, [], 0.0
+            return nothing
         state = read_json(self.state)
         from safetensors import safe_open
 
         with safe_open(self.tensors, "pt") as file:
             if file.metadata()["step"] != str(state["step"]):
-                return 0, [], 0.0  # killed between the two files: start over rather than guess
+                return nothing  # killed between the two files: start over rather than guess
         unpack_adam(load_file(self.tensors), names, optimiser, int(state["step"]))
-        return int(state["step"]), list(state["history"]), float(state["running"])
+        counts = [(np.array(errors), np.array(units)) for errors, units in state["measured"]]
+        return int(state["step"]), list(state["history"]), counts, float(state["running"])
 
 
 def _backward(
@@ -209,19 +242,19 @@ def train_adapter(
     store: FeatureStore,
     params: TrainParams,
     seed: int,
-    evaluate: Callable[[Recogniser], float],
+    evaluate: Callable[[Recogniser], Errors],
     folder: Path,
     work: Path,
     start_from: Path | None = None,
     workers: int = 0,
-    train_error: Callable[[Recogniser], float] | None = None,
+    train_error: Callable[[Recogniser], Errors] | None = None,
     log: Callable[[int, Mapping[str, float]], None] | None = None,
     full: bool = False,
     replay: Sequence[Example] = (),
     mixture: MixtureParams = MixtureParams(),  # noqa: B008  frozen
     scale: float = 1.0,
 ) -> TrainResult:
-    """Train a LoRA and save the best one, by `evaluate` (an error of generated text), to `folder`.
+    """Train a LoRA and save the one that is `kept`, by `evaluate` (errors of generated text), to `folder`.
 
     The fresh LoRA, which changes nothing, is the first candidate.
 
@@ -260,13 +293,18 @@ def train_adapter(
     if scale != 1.0:
         judged, heard_gold = _at_scale(judged, scale), _at_scale(heard_gold, scale)
     checkpoint = _Checkpoint(work)
-    done, history, running = checkpoint.load(names, optimiser)
+    done, history, errors, running = checkpoint.load(names, optimiser)
     marks = {round(steps * (n + 1) / params.evaluations) for n in range(params.evaluations)}
 
     def measured() -> dict[str, float]:
         peft_model.eval()
-        found = {"dev_error": judged(recogniser)}
-        return found if train_error is None else {**found, "train_error": heard_gold(recogniser)}
+        errors.append(judged(recogniser))
+        found = {"dev_error": round(rate(*errors[-1]), 6)}
+        return (
+            found
+            if train_error is None
+            else {**found, "train_error": round(rate(*heard_gold(recogniser)), 6)}
+        )
 
     def tell(entry: dict[str, float]) -> None:
         if log is not None:
@@ -275,7 +313,7 @@ def train_adapter(
     if not done:
         # What the stage starts from is a candidate too: a stage must not leave a worse model behind.
         history = [{"step": 0, **measured()}]
-        _save_adapter(peft_model, checkpoint.best, recogniser.lineage.id)
+        _save_adapter(peft_model, checkpoint.kept, recogniser.lineage.id)
     for entry in history:
         tell(entry)
     limit = MemoryLimit("batch_size, batch_seconds or gradient_checkpointing would save the trying")
@@ -327,20 +365,19 @@ def train_adapter(
             entry = {"step": step, "loss": round(running, 6)}
             if step in marks:
                 entry |= measured()
-                best = min((earlier["dev_error"] for earlier in history), default=math.inf)
                 history.append(entry)
-                if entry["dev_error"] < best:
-                    _save_adapter(peft_model, checkpoint.best, recogniser.lineage.id)
+                if kept(errors) == len(errors) - 1:
+                    _save_adapter(peft_model, checkpoint.kept, recogniser.lineage.id)
             tell(entry)
             if step in marks or step % CHECKPOINT_EVERY == 0:
-                checkpoint.save(step, history, running, names, optimiser)
-    best_entry = min(history, key=lambda entry: entry["dev_error"])
+                checkpoint.save(step, history, errors, running, names, optimiser)
     with replacing(folder) as temporary:
-        shutil.copytree(checkpoint.best, temporary)
+        shutil.copytree(checkpoint.kept, temporary)
+    entry = history[kept(errors)]
     return TrainResult(
         steps=steps,
-        best_step=int(best_entry["step"]),
-        best_error=best_entry["dev_error"],
+        kept_step=int(entry["step"]),
+        kept_error=entry["dev_error"],
         history=history,
         trainable=sum(p.numel() for p in parameters),
     )
