@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ilt.errors import IltError
 from ilt.evaluation.scoring import error_counts
 from ilt.params import MixtureParams, ModelParams, TrainParams
 from ilt.training.batches import Example
+from ilt.training.live import live_log
 from ilt.training.mixture import share_steps
 from ilt.training.trainer import Errors, TrainResult, total_steps, train_adapter
 
@@ -34,12 +35,16 @@ def experts_wanted(scope: str, stage: str) -> bool:
 
 @dataclass(frozen=True)
 class Material:
-    """What a stage trains on; dev: the rows that adapters are judged by, of all languages."""
+    """What a stage trains on, of all languages.
+
+    dev: the rows that adapters are judged by. heard_gold: rows of gold that are measured too; none if empty.
+    """
 
     gold: Sequence[Example]
     pseudo: Sequence[Example]
     replay: Sequence[Example]
     dev: pl.DataFrame
+    heard_gold: pl.DataFrame
 
     @property
     def languages(self) -> list[str]:
@@ -50,7 +55,8 @@ class Material:
         """What there is of one language. Raises IltError where nothing could judge its adapter."""
         groups = (self.gold, self.pseudo, self.replay)
         gold, pseudo, replay = ([e for e in group if e.language == language] for group in groups)
-        one = Material(gold, pseudo, replay, self.dev.filter(pl.col("language") == language))
+        dev, heard = (rows.filter(pl.col("language") == language) for rows in (self.dev, self.heard_gold))
+        one = Material(gold, pseudo, replay, dev, heard)
         if not len(one.dev):
             raise IltError(
                 f"{language} has no dev utterances to choose its adapter by; give it some (or raise "
@@ -61,14 +67,22 @@ class Material:
         return one
 
 
-def _pooled(results: dict[str, TrainResult], units: dict[str, int]) -> list[dict[str, float]]:
-    """One history of all languages: the micro error on dev after each of its evaluations."""
+def _units(rows: pl.DataFrame) -> int:
+    """What the error rate of rows is a rate of."""
+    texts = rows["text"].to_list()
+    return int(np.sum(error_counts(texts, texts, rows["language"].to_list())[1]))
+
+
+def _pooled(results: dict[str, TrainResult], parts: Mapping[str, Material]) -> list[dict[str, float]]:
+    """One history of all languages: the micro errors after each of its evaluations."""
 
     def mean(values: dict[str, float], weights: dict[str, int]) -> float:
         total = sum(weights[name] for name in values)
         return round(sum(values[name] * weights[name] for name in values) / max(1, total), 6)
 
     steps = {name: result.steps for name, result in results.items()}
+    units = {name: _units(parts[name].dev) for name in results}
+    gold_units = {name: _units(parts[name].heard_gold) for name in results}
     entries = []
     for number in range(max(len(result.history) for result in results.values())):
         at = {name: result.history[min(number, len(result.history) - 1)] for name, result in results.items()}
@@ -76,6 +90,9 @@ def _pooled(results: dict[str, TrainResult], units: dict[str, int]) -> list[dict
             "step": sum(int(one["step"]) for one in at.values()),
             "dev_error": mean({name: one["dev_error"] for name, one in at.items()}, units),
         }
+        heard = {name: one["train_error"] for name, one in at.items() if "train_error" in one}
+        if heard:
+            entry["train_error"] = mean(heard, gold_units)
         if all("loss" in one for one in at.values()):
             entry["loss"] = mean({name: one["loss"] for name, one in at.items()}, steps)
         entries.append(entry)
@@ -91,15 +108,17 @@ def train_experts(
     mixture: MixtureParams,
     scale: float,
     seed: int,
-    judge: Callable[[pl.DataFrame], Callable[[Recogniser], Errors]],
+    judge: Callable[[pl.DataFrame, str], Callable[[Recogniser], Errors]],
     folder: Path,
     work: Path,
+    live: Path,
 ) -> tuple[Lineage, dict[str, Any]]:
     """Train one adapter for each language that has gold, and save it to `folder`/LANGUAGE.
 
     The steps of the stage are split over languages by their rows (`share_steps`), so that they are as many
-    as with one adapter. judge: from dev rows, what measures a recogniser on them. work: where checkpoints
-    lie, a folder for each language, so that a killed stage goes on in the language that it was in.
+    as with one adapter. judge: from rows and what they are called, what measures a recogniser on them.
+    work, live: where checkpoints lie and where a training can be watched, a folder for each language, so that
+    a killed stage goes on in the language that it was in.
     Returns the lineage with the new adapters, and what the stage tells of itself.
     """
     parts = {language: material.of(language) for language in material.languages}
@@ -110,20 +129,20 @@ def train_experts(
     share = mixture.replay_share if material.replay else 0.0
     steps = share_steps(total_steps(params, len(material.gold), seconds, share), rows, mixture.temperature)
     results: dict[str, TrainResult] = {}
-    units: dict[str, int] = {}
     after = lineage
     for language, part in parts.items():
         print(f"  {language}: {steps[language]} steps on {rows[language]} utterances")
         results[language] = train_adapter(
             load_recogniser(lineage.of_language(language), model), part.gold, part.pseudo, store,
             params.model_copy(update={"steps": steps[language], "epochs": None}),
-            seed ^ zlib.crc32(language.encode()), judge(part.dev), folder / language, work / language,
+            seed ^ zlib.crc32(language.encode()), judge(part.dev, "dev"), folder / language, work / language,
             workers=workers_of(model), replay=part.replay, mixture=mixture, scale=scale,
+            train_error=judge(part.heard_gold, "gold") if len(part.heard_gold) else None,
+            log=live_log(live / language),
         )  # fmt: skip
-        texts = part.dev["text"].to_list()
-        units[language] = int(np.sum(error_counts(texts, texts, [language] * len(texts))[1]))
         after = after.with_adapter(folder / language, language, scale)
-    history = _pooled(results, units)
+    history = _pooled(results, parts)
+    units = {name: _units(part.dev) for name, part in parts.items()}
     kept = sum(results[name].kept_error * units[name] for name in results) / max(1, sum(units.values()))
     told = {
         "steps": sum(result.steps for result in results.values()),

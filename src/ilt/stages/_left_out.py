@@ -11,7 +11,7 @@ from ilt.asr.lineage import read_lineage
 from ilt.labels.table import LABEL_TABLE
 from ilt.stages._stage import Stage
 
-__all__ = ["pass_evaluation", "pass_labels", "pass_model", "why_left_out"]
+__all__ = ["pass_evaluation", "pass_labels", "train_or_pass", "why_left_out"]
 
 PASSED = "; passed through, "
 
@@ -27,7 +27,7 @@ def why_left_out(stage: Stage) -> str | None:
     return _stopped(stage) or stage.values.get("left_out")
 
 
-def pass_model(stage: Stage, start: Path, why: str) -> None:
+def _pass_model(stage: Stage, start: Path, why: str) -> None:
     """The model as it is: no adapter, the same lineage."""
     lineage = read_lineage(start)
     folder = paths.adapter(stage.iteration, stage.name)
@@ -36,6 +36,16 @@ def pass_model(stage: Stage, start: Path, why: str) -> None:
     lineage.write(paths.lineage(stage.iteration, stage.name))
     paths.write_json(paths.metrics(stage.iteration, stage.name), {"steps": 0, "left_out": why})
     print(f"  left out: {why}")
+
+
+def train_or_pass(stage: Stage, start: Path, labels: Path | None) -> None:
+    """A training stage: see `ilt.stages._train.train_stage`. Left out, it passes on the model in `start`."""
+    if why := why_left_out(stage):
+        _pass_model(stage, start, why)
+        return
+    from ilt.stages._train import train_stage  # late, so that a stage that passes need not wait for torch
+
+    train_stage(stage, start, labels)
 
 
 def pass_labels(stage: Stage, source: Path, target: Path, why: str, details: bool = True) -> None:

@@ -19,7 +19,6 @@ from ilt.evaluation.scoring import frame_errors
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import MergeParams, MixtureParams, ModelParams, TrainParams
 from ilt.stages._by_language import Material, experts_wanted, train_experts
-from ilt.stages._left_out import pass_model, why_left_out
 from ilt.stages._stage import Stage
 from ilt.training.batches import Example
 from ilt.training.live import live_log
@@ -86,9 +85,6 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
     Writes the adapter, the lineage with it, and the history of the training.
     """
     params, mode = stage.section("train", TrainParams), stage.values["mode"]
-    if why := why_left_out(stage):
-        pass_model(stage, start, why)
-        return
     lineage = read_lineage(start)
     if stage.name == "focus" and stage.values["scope"] == "shared+per_language":
         lineage = lineage.trunk  # experts are for decoding; the next iteration adapts what all share
@@ -127,24 +123,22 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
     dev = _spread(table.filter(pl.col("split") == "dev"), params.evaluation_rows)
     work = stage.work(start, inputs, *([labels] if labels else []))
 
-    def judge(rows: pl.DataFrame, what: str = "dev") -> Callable[[Recogniser], Errors]:
+    def judge(rows: pl.DataFrame, what: str) -> Callable[[Recogniser], Errors]:
         return _errors_on(what, rows, store, Batching.of(model), stage.values["normaliser"])
 
+    heard_gold = _spread(table.filter(pl.col("split") == "gold"), params.train_evaluation_rows)
+    live = paths.live(stage.iteration, stage.name)
     if experts:
         del recogniser
         after, told = train_experts(
-            under, Material(gold, pseudo, replay, dev), store, params, model, mixture, scale, stage.seed,
-            judge, folder, work,
+            under, Material(gold, pseudo, replay, dev, heard_gold), store, params, model, mixture, scale,
+            stage.seed, judge, folder, work, live,
         )  # fmt: skip
     else:
-        heard_gold = None
-        if params.train_evaluation_rows:
-            rows = _spread(table.filter(pl.col("split") == "gold"), params.train_evaluation_rows)
-            heard_gold = judge(rows, "gold")
         result = train_adapter(
-            recogniser, gold, pseudo, store, params, stage.seed, judge(dev), folder, work, start_from,
-            workers_of(model), heard_gold, live_log(paths.live(stage.iteration, stage.name)), mode == "full",
-            replay, mixture, scale,
+            recogniser, gold, pseudo, store, params, stage.seed, judge(dev, "dev"), folder, work, start_from,
+            workers_of(model), judge(heard_gold, "gold") if len(heard_gold) else None, live_log(live),
+            mode == "full", replay, mixture, scale,
         )  # fmt: skip
         after = under.with_adapter(folder, scale=scale)
         told = {

@@ -10,14 +10,11 @@ from __future__ import annotations
 import polars as pl
 
 from ilt import paths
-from ilt.asr.features import FeatureStore
 from ilt.asr.languages import say_taken_for
 from ilt.asr.lineage import read_lineage
-from ilt.asr.recogniser import load_recogniser
 from ilt.corpus.intake import read_intake
 from ilt.labels.correction import choose_weights, repair
 from ilt.labels.judging import judge, oracle_of
-from ilt.labels.labelling import gold_rows, label_rows, undecided, with_text_evidence
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import CorrectParams, LabelParams, ModelParams, SelectParams
 from ilt.stages._left_out import pass_labels, why_left_out
@@ -29,6 +26,11 @@ def body(stage: Stage) -> None:
         before, after = (paths.labels(stage.iteration, name) for name in ("selected", "fixed"))
         pass_labels(stage, before, after, why)
         return
+    # Late, so that a stage that passes need not wait for torch.
+    from ilt.asr.features import FeatureStore
+    from ilt.asr.recogniser import load_recogniser
+    from ilt.labels.labelling import gold_rows, label_rows, undecided, with_text_evidence
+
     params, model = stage.section("correct", CorrectParams), stage.section("model", ModelParams)
     start, before = paths.lineage(stage.iteration, "feedback"), paths.labels(stage.iteration, "selected")
     utterances, labels = read_intake(stage.iteration), LABEL_TABLE.read(before)

@@ -10,22 +10,23 @@ both were scored on.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from ilt import paths
-from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage, read_lineage
-from ilt.asr.recogniser import load_recogniser
 from ilt.corpus.intake import read_intake
 from ilt.corpus.table import POOL_REFERENCE_TABLE
 from ilt.evaluation.assess import assess_labels, assess_predictions, compare
-from ilt.evaluation.predict import predict
 from ilt.evaluation.stopping import stop_reason
 from ilt.labels.table import LABEL_TABLE, PREDICTION_TABLE
 from ilt.params import EvaluateParams, ModelParams, StopParams
 from ilt.stages._left_out import pass_evaluation, why_left_out
 from ilt.stages._stage import Stage, run_stage
+
+if TYPE_CHECKING:
+    from ilt.asr.features import FeatureStore
 
 
 def _base(
@@ -36,6 +37,9 @@ def _base(
     new = utterances.filter(~pl.col("language").is_in(known["language"].unique().implode()))
     if not len(new):
         return known
+    from ilt.asr.recogniser import load_recogniser
+    from ilt.evaluation.predict import predict
+
     print(f"  the base on {', '.join(new['language'].unique().sort())}, which begin here")
     recogniser = load_recogniser(base_lineage(model.id, model.revision), model)
     heard = predict(recogniser, new, store, model, work, "base")
@@ -46,6 +50,11 @@ def body(stage: Stage) -> None:
     if why := why_left_out(stage):
         pass_evaluation(stage, why)
         return
+    # Late, so that a stage that passes need not wait for torch.
+    from ilt.asr.features import FeatureStore
+    from ilt.asr.recogniser import load_recogniser
+    from ilt.evaluation.predict import predict
+
     model, params = stage.section("model", ModelParams), stage.section("evaluate", EvaluateParams)
     stopping = stage.section("stop", StopParams)
     start = paths.lineage(stage.iteration)
@@ -72,10 +81,12 @@ def body(stage: Stage) -> None:
         both = predictions.join(earlier, on="id", how="semi")
         found[key] = compare(earlier, both, params.normaliser, params.bootstrap, stage.values["seed"])
     paths.write_json(paths.evaluation(stage.iteration), found)
-    both = predictions.join(previous, on="id", how="semi")
-    gained = compare(
-        previous, both, params.normaliser, params.bootstrap, stage.values["seed"], stopping.split
-    )
+    gained = found["gain_over_previous"]
+    if stopping.split != "test":
+        both = predictions.join(previous, on="id", how="semi")
+        gained = compare(
+            previous, both, params.normaliser, params.bootstrap, stage.values["seed"], stopping.split
+        )
     why = stop_reason(stage.iteration, gained, stopping.min_gain, stopping.split)
     paths.write_json(paths.stop(stage.iteration), {"why": why})
     if why:

@@ -7,12 +7,12 @@ Out: data/adapters/<it>/feedback, its lineage, and data/details/<it>/feedback.js
 from __future__ import annotations
 
 from ilt import paths
+from ilt.stages._left_out import train_or_pass
 from ilt.stages._stage import Stage, run_stage
-from ilt.stages._train import train_stage
 
 
 def body(stage: Stage) -> None:
-    train_stage(
+    train_or_pass(
         stage, start=paths.lineage(stage.iteration, "focus"), labels=paths.labels(stage.iteration, "selected")
     )
 

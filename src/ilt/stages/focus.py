@@ -7,12 +7,12 @@ data/adapters/<it>/focus, its lineage, and data/details/<it>/focus.json.
 from __future__ import annotations
 
 from ilt import paths
+from ilt.stages._left_out import train_or_pass
 from ilt.stages._stage import Stage, run_stage
-from ilt.stages._train import train_stage
 
 
 def body(stage: Stage) -> None:
-    train_stage(stage, start=paths.lineage(stage.values["prev"]), labels=None)
+    train_or_pass(stage, start=paths.lineage(stage.values["prev"]), labels=None)
 
 
 if __name__ == "__main__":

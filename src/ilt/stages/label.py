@@ -9,12 +9,9 @@ from __future__ import annotations
 import polars as pl
 
 from ilt import paths
-from ilt.asr.features import FeatureStore
 from ilt.asr.languages import say_taken_for
 from ilt.asr.lineage import read_lineage
-from ilt.asr.recogniser import load_recogniser
 from ilt.corpus.intake import read_intake
-from ilt.labels.labelling import gold_rows, label_rows, undecided
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import LabelParams, ModelParams
 from ilt.stages._left_out import pass_labels, why_left_out
@@ -26,6 +23,11 @@ def body(stage: Stage) -> None:
         earlier = paths.labels(stage.values["prev"], "fixed")
         pass_labels(stage, earlier, paths.labels(stage.iteration, "pseudo"), why, details=False)
         return
+    # Late, so that a stage that passes need not wait for torch.
+    from ilt.asr.features import FeatureStore
+    from ilt.asr.recogniser import load_recogniser
+    from ilt.labels.labelling import gold_rows, label_rows, undecided
+
     model = stage.section("model", ModelParams)
     start, before = paths.lineage(stage.iteration, "focus"), paths.labels(stage.values["prev"], "fixed")
     utterances = read_intake(stage.iteration)
