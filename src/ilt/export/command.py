@@ -12,7 +12,7 @@ import polars as pl
 from ilt import paths
 from ilt.asr.languages import require_model
 from ilt.asr.lineage import Lineage, read_lineage
-from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.corpus.intake import INTAKE_TABLE, read_intake
 from ilt.errors import IltError
 from ilt.export.card import Card
 from ilt.export.merged import require_converter
@@ -34,14 +34,16 @@ def _family(lineage: Lineage) -> tuple[str, Any]:
     return str(config.model_type).replace("_", "-"), config
 
 
-def _dev(rows: int | None, language: str | None) -> pl.DataFrame:
-    wanted = pl.col("split") == "dev"
+def _dev(iteration: str, rows: int | None, language: str | None) -> pl.DataFrame:
+    """Dev rows of what takes part in the iteration: a language that begins later is not known to its model."""
+    dev = read_intake(iteration).filter(pl.col("split") == "dev")
     if language is not None:
-        wanted &= pl.col("language") == language
-    dev = UTTERANCE_TABLE.scan(paths.UTTERANCES).filter(wanted).collect().sort("id")
+        dev = dev.filter(pl.col("language") == language)
     if not len(dev):
         of = "" if language is None else f" of {language}"
-        raise IltError(f"{paths.UTTERANCES} has no dev utterances{of} to check the exported model with")
+        raise IltError(
+            f"{paths.intake(iteration)} has no dev utterances{of} to check the exported model with"
+        )
     if rows is None or rows >= len(dev):
         return dev
     at = pl.int_range(pl.len())
@@ -106,13 +108,13 @@ def _snippet(
 
 
 def _parity(
-    options: ExportOptions, lineage: Lineage, family: str, folder: Path, model: ModelParams, normaliser: str
-) -> Parity:
+    form: str, dev: pl.DataFrame, lineage: Lineage, family: str, folder: Path, model: ModelParams,
+    normaliser: str,
+) -> Parity:  # fmt: skip
     from ilt.export.heard import heard_by, heard_by_recogniser
 
-    dev = _dev(options.rows, options.language)
     ours = heard_by_recogniser(lineage, dev, model, "pipeline")
-    theirs = heard_by(options.form, family, folder, dev, model, lineage)
+    theirs = heard_by(form, family, folder, dev, model, lineage)
     found = measure(dev, ours, theirs, normaliser)
     print(f"parity: {found}")
     return found
@@ -174,10 +176,11 @@ def run_export(iteration: str, options: ExportOptions) -> int:
     from ilt.export.write import note_of, write_form
 
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks the old name
+    dev = _dev(iteration, options.rows, options.language)
     numbers, data = _measured(iteration, options.language), fingerprint(lineage)
     model = params.recogniser_model
-    languages = UTTERANCE_TABLE.scan(paths.UTTERANCES).select(pl.col("language").unique().sort()).collect()
-    codes = [options.language] if options.language else [str(code) for code in languages["language"]]
+    known = INTAKE_TABLE.scan(paths.intake(iteration)).select(pl.col("language").unique().sort()).collect()
+    codes = [options.language] if options.language else [str(code) for code in known["language"]]
     normaliser = params.evaluate.normaliser
     try:
         with paths.replacing(options.output) as folder:
@@ -187,7 +190,7 @@ def run_export(iteration: str, options: ExportOptions) -> int:
             )  # fmt: skip
             note = note_of(options.form, facts)
             print(f"{options.form}: {note}".rstrip(" ."))
-            parity = _parity(options, lineage, family, folder, model, normaliser)
+            parity = _parity(options.form, dev, lineage, family, folder, model, normaliser)
             parity.check(options.tolerance, _hint(options, model, exact=not facts.get("error")))
             card = Card(
                 options.output.resolve().name, options.form, family, iteration, lineage, codes,
