@@ -35,7 +35,7 @@ def _family(lineage: Lineage) -> tuple[str, Any]:
 
 
 def _dev(iteration: str, rows: int | None, language: str | None) -> pl.DataFrame:
-    """Dev rows of what takes part in the iteration: a language that begins later is not known to its model."""
+    """Dev rows of what takes part: a language that begins later is unknown to this model."""
     dev = read_intake(iteration).filter(pl.col("split") == "dev")
     if language is not None:
         dev = dev.filter(pl.col("language") == language)
