@@ -386,6 +386,9 @@ def test_each_language_can_have_experts_of_its_own(copied):
     told = json.loads((copied / "data/details/it1/feedback.json").read_text(encoding="utf-8"))
     assert told["steps"] == sum(one["steps"] for one in told["languages"].values()) == 6
     assert told["replay"] == 8
+    for one in (told, *told["languages"].values()):
+        assert all({"dev_error", "train_error"} <= entry.keys() for entry in one["history"])
+    assert (copied / ".ilt/live/it1/feedback/ko/plots/metrics/train_error.tsv").is_file()
     key = LABEL_TABLE.read(copied / "data/labels/it1/fixed.parquet").filter(split="pool", language="ko")[
         "id"
     ][0]
@@ -435,7 +438,7 @@ def test_experts_over_a_trunk_hear_and_the_next_iteration_starts_from_the_trunk(
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not list((killed / ".ilt/work").glob("it1-fix-*/ko/best")):
+    while not list((killed / ".ilt/work").glob("it1-fix-*/ko/kept")):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
