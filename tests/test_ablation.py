@@ -135,6 +135,7 @@ def test_an_arm_that_is_not_clearly_beaten_is_said_so():
     errors = rng.integers(0, 4, 40)
     page = to_markdown(summarise([outcome("ilt3", 1, errors), outcome("no_fix", 1, errors[::-1])]))
     assert "not clearly ahead of" in page and "`no_fix`" in page
+    assert "Not run yet" in page and "`one_long`" in page.split("Not run yet")[1]
 
 
 def test_a_number_is_the_same_however_dvc_writes_it(small):

@@ -37,6 +37,8 @@ def _sentences(found: dict[str, Any]) -> list[str]:
             if behind
             else f"`{OURS}` is ahead of every arm but the oracle with its interval clear of 0."
         )
+    if missing := [f"`{name}`" for name in ARMS if name not in found["arms"]]:
+        lines.append(f"Not run yet, so that nothing above speaks of them: {', '.join(missing)}.")
     if found["best_plain"]:
         closed = "" if found["closed"] is None else (
             f"; of the distance from there to the oracle, `{OURS}` closes {100 * found['closed']:.0f} %"
