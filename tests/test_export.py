@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from ilt import paths
 from ilt.asr.lineage import AdapterLink, Lineage, base_lineage, merge_adapters, read_lineage
 from ilt.cli import app
+from ilt.corpus.intake import INTAKE_TABLE
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.errors import IltError
 from ilt.export.combine import combine, truncate, write_adapter
@@ -66,6 +67,13 @@ def chain(base_folder, base_model, tmp_path_factory):
     return root
 
 
+def _write_utterances(table):
+    """The utterance table and what takes part in it1, which is all of it."""
+    UTTERANCE_TABLE.write(table, paths.UTTERANCES)
+    paths.intake("it1").parent.mkdir(parents=True, exist_ok=True)
+    INTAKE_TABLE.write(INTAKE_TABLE.conform(table.drop("audio")), paths.intake("it1"))
+
+
 @pytest.fixture(scope="module")
 def repository(chain, spoken_table, write_params):
     """The chain with what an export reads beside: utterances, label tables, an evaluation, parameters."""
@@ -75,7 +83,7 @@ def repository(chain, spoken_table, write_params):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(chain)
         paths.CORPUS.mkdir(parents=True, exist_ok=True)
-        UTTERANCE_TABLE.write(spoken_table.with_columns(split=pl.lit("dev")), paths.UTTERANCES)
+        _write_utterances(spoken_table.with_columns(split=pl.lit("dev")))
         for name in ("selected", "fixed"):
             paths.labels("it1", name).parent.mkdir(parents=True, exist_ok=True)
             spoken_table.select("id", "text").write_parquet(paths.labels("it1", name))
@@ -271,7 +279,7 @@ def test_a_language_that_is_taken_for_another_is_exported_and_transcribed(
     root = shutil.copytree(repository, tmp_path / "root", symlinks=True)
     monkeypatch.chdir(root)
     english = UTTERANCE_TABLE.read(paths.UTTERANCES).filter(pl.col("language") == "en")
-    UTTERANCE_TABLE.write(english.with_columns(language=pl.lit("pcm")), paths.UTTERANCES)
+    _write_utterances(english.with_columns(language=pl.lit("pcm")))
     write_params(root, {"model.device": "cpu", "languages": {"pcm": {"as": "en"}}})
     _exported(form, "out", "--tolerance", "1000")
     assert "pcm is taken for en" in (root / "out" / "README.md").read_text(encoding="utf-8")
@@ -322,7 +330,8 @@ def test_over_the_tolerance_nothing_is_written(within, spoken_table, monkeypatch
     assert texts != spoken_table["text"].to_list()
     monkeypatch.setattr(paths, "UTTERANCES", paths.CORPUS / "own.parquet")
     own = spoken_table.with_columns(split=pl.lit("dev"), text=pl.Series(texts))
-    UTTERANCE_TABLE.write(own, paths.UTTERANCES)
+    monkeypatch.setattr(paths, "intake", lambda _: paths.CORPUS / "own.intake.parquet")
+    _write_utterances(own)
     done = _export("it1", "--to", "adapter", "--rank", "1", "--output", "cut")
     assert done.exit_code == 1
     assert "--tolerance is 0.5 points. Nothing was written." in done.output

@@ -176,8 +176,8 @@ def run_export(iteration: str, options: ExportOptions) -> int:
     from ilt.export.write import note_of, write_form
 
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks the old name
-    dev = _dev(iteration, options.rows, options.language)
     numbers, data = _measured(iteration, options.language), fingerprint(lineage)
+    dev = _dev(iteration, options.rows, options.language)
     model = params.recogniser_model
     known = INTAKE_TABLE.scan(paths.intake(iteration)).select(pl.col("language").unique().sort()).collect()
     codes = [options.language] if options.language else [str(code) for code in known["language"]]
