@@ -105,7 +105,7 @@ def _last_clear(report: Report) -> str:
     after = costs[best + 1 :]
     minutes = sum(cost.minutes for cost in after)
     lost = any(cost.kind == "loss" for cost in after)
-    chance = "and made it worse" if lost else "which may be chance"
+    chance = "and made it worse" if lost else "no step of which is clear by itself"
     money = None if after[0].money is None else sum(cost.money or 0.0 for cost in after)
     return (
         f"{costs[best].iteration} is the last iteration whose gain is clear of 0; what came after it "
