@@ -70,7 +70,7 @@ class Project:
 
     def errors(self, recogniser: Recogniser, what: str) -> dict[str, float]:
         """Micro error rate on each split."""
-        return {split: round(rate(*counts), 6) for split, counts in self.counts(recogniser, what).items()}
+        return rates_of(self.counts(recogniser, what))
 
     def counts(self, recogniser: Recogniser, what: str) -> dict[str, Errors]:
         """Errors and reference units of each utterance, by split."""
@@ -82,6 +82,10 @@ class Project:
             for split, rows in parts.items()
             if len(rows)
         }
+
+
+def rates_of(counts: dict[str, Errors]) -> dict[str, float]:
+    return {split: round(rate(*errors), 6) for split, errors in counts.items()}
 
 
 def scaled(project: Project, adapter: Path) -> list[dict[str, Any]]:
@@ -124,8 +128,7 @@ def trained(project: Project, ranks: list[int], steps: int, evaluations: int) ->
             )  # fmt: skip
             size = sum(path.stat().st_size for path in adapter.iterdir())
         history = [
-            {**entry, **{split: round(rate(*errors), 6) for split, errors in counts.items()}}
-            for entry, counts in zip(result.history, measured, strict=True)
+            {**entry, **rates_of(counts)} for entry, counts in zip(result.history, measured, strict=True)
         ]
         for entry in history:
             entry.pop("dev_error")

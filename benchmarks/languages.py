@@ -24,7 +24,7 @@ import polars as pl
 import yaml
 
 from ilt.evaluation.assess import compare
-from ilt.evaluation.scoring import frame_errors, gain_interval, rates
+from ilt.evaluation.scoring import frame_errors, gain_interval, rate, rates
 from ilt.machine import machine
 from ilt.params import merged
 from ilt.paths import write_json
@@ -117,9 +117,9 @@ def _change(before: pl.DataFrame, after: pl.DataFrame, split: str, language: str
         for frame in (before, after)
     ]
     gain = gain_interval(counts[0], counts[1], 1000, 1)
-    error = float(counts[1][0].sum() / counts[1][1].sum())
     return {
-        "error": round(error, 6), "change": 0.0 - gain["micro"], "low": -gain["high"], "high": -gain["low"],
+        "error": round(rate(*counts[1]), 6), "change": 0.0 - gain["micro"],
+        "low": -gain["high"], "high": -gain["low"],
     }  # fmt: skip
 
 

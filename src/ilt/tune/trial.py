@@ -11,7 +11,7 @@ import polars as pl
 import psutil
 
 from ilt.errors import IltError
-from ilt.evaluation.scoring import frame_errors
+from ilt.evaluation.scoring import frame_errors, rate
 from ilt.experiments import minutes_of, predictions_of, run_experiment
 from ilt.revisions import filesystem
 
@@ -71,5 +71,5 @@ def read_step(name: str, iterations: Sequence[str], normaliser: str) -> Step:
         ) from None
     dev = predictions.filter(pl.col("split") == "dev")
     errors, units = frame_errors(dev, "reference", "hypothesis", normaliser)
-    error = round(float(errors.sum() / max(1, units.sum())), 6)
+    error = round(rate(errors, units), 6)
     return Step(iterations[-1], error, round(minutes, 3), errors.tolist(), units.tolist())
