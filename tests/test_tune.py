@@ -124,7 +124,7 @@ def test_a_key_of_a_stage_means_all_iterations(space):
 
 def test_one_key_of_one_iteration_need_not_stand_in_params(space):
     found = space({"iterations.it2.feedback.gold_share": {"low": 0.1, "high": 0.5}})
-    assert found.defaults == {"iterations.it2.feedback.gold_share": 0.35}
+    assert found.defaults == {"iterations.it2.feedback.gold_share": 0.5}
     assert found.overrides({"iterations.it2.feedback.gold_share": 0.4}) == [
         "++iterations.it2.feedback.gold_share=0.4"
     ]
@@ -146,7 +146,7 @@ def test_trials_are_reduced_and_the_full_size_is_kept(space):
         ("corpus.demo.pool", {"low": 1, "high": 500}, "cannot be searched"),
         ("iterations.it1.prev", {"choices": ["base", "it3"]}, "cannot be searched"),
         ("evaluate.normaliser", {"choices": ["basic", "none"]}, "cannot be searched"),
-        ("feedback.gold_share", {"low": 0.1, "high": 0.3}, "0.35, which is today's value, is not among"),
+        ("feedback.gold_share", {"low": 0.1, "high": 0.3}, "0.5, which is today's value, is not among"),
         ("feedback.gold_share", {"low": 0.1, "high": 1.5}, "parameters.feedback.gold_share: 1.5 cannot be"),
         ("feedback.gold_share", {"low": 0.1}, "expected low and high, or choices"),
         ("feedback.gold_share", {"low": 0.5, "high": 0.1}, "low must be below high"),

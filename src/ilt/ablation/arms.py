@@ -67,7 +67,7 @@ def _ilt(count: int) -> Callable[[Values, float], None]:
         total = sum(sum(_steps(values, name).values()) for name in order)
         left = total - sum(_steps(values, order[0]).values())
         if count == 1:
-            entries[0]["feedback"]["steps"] += left
+            entries[0]["fix"]["steps"] += left
             values["iterations"] = {order[0]: entries[0]}
             return
         like = [min(number, max(1, len(order) - 2)) for number in range(1, count - 1)] + [len(order) - 1]

@@ -73,15 +73,16 @@ def _units(rows: pl.DataFrame) -> int:
     return int(np.sum(error_counts(texts, texts, rows["language"].to_list())[1]))
 
 
-def _pooled(results: dict[str, TrainResult], parts: Mapping[str, Material]) -> list[dict[str, float]]:
-    """One history of all languages: the micro errors after each of its evaluations."""
+def _pooled(
+    results: dict[str, TrainResult], parts: Mapping[str, Material], units: dict[str, int]
+) -> list[dict[str, float]]:
+    """One history of all languages: the micro errors after each of its evaluations. units: of dev."""
 
     def mean(values: dict[str, float], weights: dict[str, int]) -> float:
         total = sum(weights[name] for name in values)
         return round(sum(values[name] * weights[name] for name in values) / max(1, total), 6)
 
     steps = {name: result.steps for name, result in results.items()}
-    units = {name: _units(parts[name].dev) for name in results}
     gold_units = {name: _units(parts[name].heard_gold) for name in results}
     entries = []
     for number in range(max(len(result.history) for result in results.values())):
@@ -141,8 +142,8 @@ def train_experts(
             log=live_log(live / language),
         )  # fmt: skip
         after = after.with_adapter(folder / language, language, scale)
-    history = _pooled(results, parts)
     units = {name: _units(part.dev) for name, part in parts.items()}
+    history = _pooled(results, parts, units)
     kept = sum(results[name].kept_error * units[name] for name in results) / max(1, sum(units.values()))
     told = {
         "steps": sum(result.steps for result in results.values()),

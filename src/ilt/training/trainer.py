@@ -33,6 +33,9 @@ __all__ = ["Errors", "TrainResult", "kept", "learning_rate_at", "total_steps", "
 
 CHECKPOINT_EVERY = 40
 
+CLEAR = 1.96
+"""Standard errors from which on a difference is clear: those of a two-sided interval of 95 %."""
+
 Errors = tuple[np.ndarray, np.ndarray]
 """Errors and reference units of each utterance, as `ilt.evaluation.scoring.frame_errors` counts them."""
 
@@ -73,17 +76,17 @@ def learning_rate_at(step: int, steps: int, params: TrainParams) -> float:
 def kept(measured: Sequence[Errors]) -> int:
     """Which of the checkpoints is kept, from their errors on the same rows, in the order of training.
 
-    The last whose error rate is not more than one standard error above the least, so that a small dev set
-    neither throws away what was learnt, by chance, nor lets a stage end that has done harm. After the rule
-    of one standard error (Breiman et al. 1984, Classification and Regression Trees); the error is that of
-    the paired difference, over utterances.
+    The last that is not clearly worse than the best: whose error rate is not more than `CLEAR` standard
+    errors of the paired difference, over utterances, above the least. So a small dev set neither throws away
+    what was learnt, by chance, nor lets a stage end that has done harm. It is the rule of one standard error
+    (Breiman et al. 1984, Classification and Regression Trees) at the level of the intervals in the report.
     """
     rates = [rate(*errors) for errors in measured]
     least = int(np.argmin(rates))
     for number in range(len(measured) - 1, least, -1):
         difference = measured[number][0] - measured[least][0]
         deviation = float(difference.std() * np.sqrt(len(difference)) / max(1, measured[least][1].sum()))
-        if rates[number] - rates[least] <= deviation:
+        if rates[number] - rates[least] <= CLEAR * deviation:
             return number
     return least
 
@@ -192,8 +195,14 @@ class _Checkpoint:
         tensors = pack_adam(names, optimiser)
         with replacing(self.tensors) as temporary:
             save_file(tensors, temporary, {"step": str(step)})
-        counts = [[errors.tolist(), units.tolist()] for errors, units in measured]
-        write_json(self.state, {"step": step, "history": history, "measured": counts, "running": running})
+        told = {
+            "step": step,
+            "history": history,
+            "errors": [errors.tolist() for errors, _ in measured],
+            "units": measured[0][1].tolist(),
+            "running": running,
+        }
+        write_json(self.state, told)
 
     def load(
         self, names: list[str], optimiser: Any
@@ -202,13 +211,16 @@ class _Checkpoint:
         if not self.state.is_file() or not self.tensors.is_file():
             return nothing
         state = read_json(self.state)
+        if "units" not in state:
+            return nothing  # of a version that kept other things
         from safetensors import safe_open
 
         with safe_open(self.tensors, "pt") as file:
             if file.metadata()["step"] != str(state["step"]):
                 return nothing  # killed between the two files: start over rather than guess
         unpack_adam(load_file(self.tensors), names, optimiser, int(state["step"]))
-        counts = [(np.array(errors), np.array(units)) for errors, units in state["measured"]]
+        units = np.array(state["units"])
+        counts = [(np.array(errors), units) for errors in state["errors"]]
         return int(state["step"]), list(state["history"]), counts, float(state["running"])
 
 
