@@ -23,7 +23,7 @@ from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
 from ilt.params import SelectParams
 from ilt.report import sound as sound_module
 from ilt.report.draw import COLOURS
-from ilt.report.errors import error_tables, scored
+from ilt.report.errors import error_tables, gains_since, scored
 from ilt.stages import plan as plan_stage
 from ilt.stages import report as report_stage
 from ilt.stages._stage import Stage
@@ -237,7 +237,7 @@ def test_the_headline_is_the_verdict():
     sizes = sorted(gains.filter(pl.col("split") == "test", pl.col("language") != "")["micro"])
     said = re.search(r"All 3 languages gained for sure, from (\S+) \(\w+\) to (\S+) \(\w+\) points\.", text)
     assert said.groups() == (f"{100 * sizes[0]:+.1f}", f"{100 * sizes[-1]:+.1f}")
-    assert "(it2) took 6.0 minutes (3.00 at the declared price) and gained +0.0 points" in text
+    assert "(it2) took 6.0 minutes (3.00 at the declared price) and gained +0.0 [" in text
 
 
 @pytest.mark.usefixtures("project")
@@ -246,6 +246,8 @@ def test_intervals_agree_with_the_summary():
     rates, gains = error_tables(scored(["base", "it1", "it2"], "basic"), 200, 1)
     together = gains.filter(split="test", language="").row(0, named=True)
     assert {key: together[key] for key in ("micro", "low", "high")} == summary["it2"]["gain"]
+    since = gains_since(scored(["base", "it1", "it2"], "basic"), 200, 1)
+    assert since == {"base": summary["it2"]["gain"], "it1": summary["it2"]["gain_over_previous"]}
     for row in rates.filter(split="test").iter_rows(named=True):
         told = summary[row["iteration"]]["test"]
         assert row["error"] == (told["by_language"][row["language"]] if row["language"] else told["micro"])
@@ -373,7 +375,7 @@ def test_what_was_passed_through_is_marked_and_not_blamed(tmp_path, monkeypatch,
     text, markdown = _text(page), (paths.REPORT / "report.md").read_text(encoding="utf-8")
     assert "the last iteration that was run, it2, was not clearly worth it" in text
     assert f"it3 passed the model through at no cost: {why}." in text
-    assert "(it2) took 6.0 minutes (3.00 at the declared price) and gained +0.0 points in all" in text
+    assert "(it2) took 6.0 minutes (3.00 at the declared price) and gained +0.0 [" in text
     expected = (
         r"One more is expected to gain \+0\.0 \[.*?\] points for about 6\.0 minutes \(3\.00 at the declared"
     )

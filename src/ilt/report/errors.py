@@ -12,7 +12,7 @@ from ilt.errors import IltError
 from ilt.evaluation.scoring import frame_errors
 from ilt.labels.table import PREDICTION_TABLE
 
-__all__ = ["ALL", "SPLITS", "error_tables", "scored"]
+__all__ = ["ALL", "SPLITS", "error_tables", "gains_since", "scored"]
 
 SPLITS = ("test", "retention")
 """What intervals are given for."""
@@ -124,3 +124,21 @@ def error_tables(found: pl.DataFrame, samples: int, seed: int) -> tuple[pl.DataF
             gains.append({**head, "rows": int(common.sum()), "since": order[first], "before": before,
                           "after": after, "micro": micro, "low": low, "high": high})  # fmt: skip
     return pl.DataFrame(rates), pl.DataFrame(gains)
+
+
+def gains_since(found: pl.DataFrame, samples: int, seed: int) -> dict[str, dict[str, float]]:
+    """What the last model gained on test over each before it: `micro`, `low` and `high`, as `error_tables`.
+
+    By iteration; on the utterances that both were scored on.
+    """
+    order = found["iteration"].unique(maintain_order=True).to_list()
+    errors, units, known = _counts(found.filter(pl.col("split") == "test"), order)
+    gains = {}
+    for number, iteration in enumerate(order[:-1]):
+        common = known[number] & known[-1]
+        pair = np.ix_([number, -1], common)
+        drawn = _resampled(errors[pair], units[pair], samples, seed)
+        exact = _rates(errors[pair], units[pair])
+        low, high = _bounds(drawn[0] - drawn[1])
+        gains[iteration] = {"micro": round(float(exact[0] - exact[1]), 6), "low": low, "high": high}
+    return gains

@@ -103,14 +103,19 @@ def _last_clear(report: Report) -> str:
             f"dvc exp run -S '+iterations.{name}={{prev: {report.last}}}'."
         )
     after = costs[best + 1 :]
-    minutes = sum(cost.minutes for cost in after)
-    lost = any(cost.kind == "loss" for cost in after)
-    chance = "and made it worse" if lost else "no step of which is clear by itself"
     money = None if after[0].money is None else sum(cost.money or 0.0 for cost in after)
+    price = spent(sum(cost.minutes for cost in after), money)
+    name, names = costs[best].iteration, listed([cost.iteration for cost in after])
+    joint = report.since[name]
+    if worth(joint) == "gain":
+        return (
+            f"{name} is the last iteration whose gain is clear of 0 by itself; {names} together took "
+            f"{price} and gained {interval(joint)} points, which is clear too."
+        )
+    chance = "and made it worse" if worth(joint) == "loss" else "which may be chance"
     return (
-        f"{costs[best].iteration} is the last iteration whose gain is clear of 0; what came after it "
-        f"({listed([cost.iteration for cost in after])}) took {spent(minutes, money)} and gained "
-        f"{100 * sum(cost.gain['micro'] for cost in after):+.1f} points in all, {chance}."
+        f"{name} is the last iteration whose gain is clear of 0; what came after it ({names}) took "
+        f"{price} and gained {interval(joint)} points, {chance}."
     )
 
 
