@@ -51,7 +51,7 @@ STEPS = (
     ),
     Step(
         "A variant: keep fewer labels in the third iteration. Only what depends on it runs again.",
-        "dvc exp run --name strict --set-param iterations.it3.select.keep=0.5",
+        "dvc exp run --name strict --set-param iterations.it3.select.keep=0.3",
         tail=12,
     ),
     Step(
