@@ -66,6 +66,14 @@ def test_the_last_iteration_is_made_like_the_last_however_many_there_are(small):
     assert shares["ilt5"] == pytest.approx(shares["ilt3"], abs=0.05)
 
 
+def test_what_a_single_iteration_has_more_of_steps_goes_to_its_fix(small):
+    first, one = small["iterations"]["it1"], arm_values("ilt1", small, 1, 0.2)["iterations"]["it1"]
+    assert [one[stage]["steps"] for stage in ("focus", "feedback")] == [
+        first[stage]["steps"] for stage in ("focus", "feedback")
+    ]
+    assert one["fix"]["steps"] > first["fix"]["steps"]
+
+
 def test_a_key_of_a_stage_means_all_iterations():
     changed = reduced(PARAMS, {"select.keep": 0.3, "focus.batch_size": 4}, 0.1)
     params = check_params(changed)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,11 @@ from ilt.labels.judging import judge
 from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
 from ilt.params import SelectParams
 from ilt.report import sound as sound_module
+from ilt.report.cost import Cost
 from ilt.report.draw import COLOURS
-from ilt.report.errors import error_tables, gains_since, scored
+from ilt.report.errors import error_tables, gains_of_last, scored
+from ilt.report.gather import gather
+from ilt.report.verdict import verdict_of
 from ilt.stages import plan as plan_stage
 from ilt.stages import report as report_stage
 from ilt.stages._stage import Stage
@@ -232,12 +236,50 @@ def test_the_headline_is_the_verdict():
     )
     assert "not clearly worth it: +0.0 [+0.0, +0.0] for 6.0 minutes." in headline
     text = _text(_page())
-    assert "it1 is the last iteration whose gain is clear of 0" in text
+    assert "it1 is the last iteration whose own gain is clear of 0" in text
     gains = error_tables(scored(["base", "it1", "it2"], "basic"), 200, 1)[1]
     sizes = sorted(gains.filter(pl.col("split") == "test", pl.col("language") != "")["micro"])
     said = re.search(r"All 3 languages gained for sure, from (\S+) \(\w+\) to (\S+) \(\w+\) points\.", text)
     assert said.groups() == (f"{100 * sizes[0]:+.1f}", f"{100 * sizes[-1]:+.1f}")
-    assert "(it2) took 6.0 minutes (3.00 at the declared price) and gained +0.0 [" in text
+    told = (
+        "(it2) took 6.0 minutes (3.00 at the declared price) and gained +0.0 [+0.0, +0.0] points, which may"
+    )
+    assert told in text
+
+
+CHANCE, GAIN, LOSS = (-0.01, 0.03), (0.006, 0.03), (-0.03, -0.006)
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("single", "last_over", "said"),
+    [
+        ((GAIN, CHANCE, CHANCE), {"it1": GAIN}, "(it2 and it3) took 3.0 minutes and gained +1.8 [+0.6, +3.0] "
+         "points together, which is clear."),
+        ((GAIN, CHANCE, CHANCE), {"it1": CHANCE}, "points together, which may be chance."),
+        ((GAIN, CHANCE, LOSS), {"it1": CHANCE}, "which may be chance; it3 made it worse."),
+        ((GAIN, LOSS), {"it1": LOSS}, "(it2) took 2.0 minutes and gained -1.8 [-3.0, -0.6] points, "
+         "which is clearly a loss; it2 made it worse."),
+        ((CHANCE, CHANCE), {"base": GAIN}, "clear of 0; they gained +1.8 [+0.6, +3.0] points together, "
+         "which is clear."),
+        ((CHANCE, CHANCE), {"base": CHANCE}, "clear of 0: look at the labels before you spend more."),
+        ((GAIN, GAIN), {}, "it2 still gained for sure, so one more may pay: "),
+    ],
+)  # fmt: skip
+def test_when_to_stop_speaks_of_single_steps_and_of_all_together(single, last_over, said):
+    def gain(bounds):
+        return {"micro": round(sum(bounds) / 2, 3), "low": bounds[0], "high": bounds[1]}
+
+    report = gather(
+        paths.read_json(paths.plan("report")), paths.read_json(paths.SUMMARY), {},
+        paths.read_json(paths.METRICS / "costs.json"),
+    )  # fmt: skip
+    costs = [
+        Cost(f"it{number}", 1.0 * number if len(single) == 2 else 1.5, {}, 0.0, None, None, gain(bounds))
+        for number, bounds in enumerate(single, 1)
+    ]
+    known = {name: gain(bounds) for name, bounds in last_over.items()}
+    assert said in verdict_of(replace(report, costs=costs, last_over=known)).stop
 
 
 @pytest.mark.usefixtures("project")
@@ -246,7 +288,7 @@ def test_intervals_agree_with_the_summary():
     rates, gains = error_tables(scored(["base", "it1", "it2"], "basic"), 200, 1)
     together = gains.filter(split="test", language="").row(0, named=True)
     assert {key: together[key] for key in ("micro", "low", "high")} == summary["it2"]["gain"]
-    since = gains_since(scored(["base", "it1", "it2"], "basic"), 200, 1)
+    since = gains_of_last(scored(["base", "it1", "it2"], "basic"), 200, 1)
     assert since == {"base": summary["it2"]["gain"], "it1": summary["it2"]["gain_over_previous"]}
     for row in rates.filter(split="test").iter_rows(named=True):
         told = summary[row["iteration"]]["test"]
@@ -375,7 +417,10 @@ def test_what_was_passed_through_is_marked_and_not_blamed(tmp_path, monkeypatch,
     text, markdown = _text(page), (paths.REPORT / "report.md").read_text(encoding="utf-8")
     assert "the last iteration that was run, it2, was not clearly worth it" in text
     assert f"it3 passed the model through at no cost: {why}." in text
-    assert "(it2) took 6.0 minutes (3.00 at the declared price) and gained +0.0 [" in text
+    told = (
+        "(it2) took 6.0 minutes (3.00 at the declared price) and gained +0.0 [+0.0, +0.0] points, which may"
+    )
+    assert told in text
     expected = (
         r"One more is expected to gain \+0\.0 \[.*?\] points for about 6\.0 minutes \(3\.00 at the declared"
     )

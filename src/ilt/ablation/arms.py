@@ -58,7 +58,8 @@ def _ilt(count: int) -> Callable[[Values, float], None]:
     def change(values: Values, _: float) -> None:
         """The same steps over `count` iterations: the first is as it is, and the last is made like the last.
 
-        Those between are made like those between, and what is left of the steps is shared in proportion.
+        Those between are made like those between, and what is left of the steps is shared in proportion. Of a
+        single one, what is left goes to its fix, on the best labels that it has.
         """
         order = _order(values)
         if count == len(order):

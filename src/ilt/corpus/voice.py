@@ -36,8 +36,8 @@ class VoiceActivity:
             torch.set_num_threads(threads)  # importing it sets one
         except ImportError:
             raise IltError(
-                f"{wanted_by} needs the packages silero-vad and onnxruntime; pip install 'ilt[vad]' "
-                "(in a clone: pip install -e '.[vad]')"
+                f"{wanted_by} needs the packages silero-vad and onnxruntime; in the clone, "
+                "pip install -e '.[vad]'"
             ) from None
         self._model = load_silero_vad(sequence=True)
 

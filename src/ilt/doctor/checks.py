@@ -73,9 +73,8 @@ def extras() -> Iterator[Finding]:
                 importlib.metadata.version(name)
             except importlib.metadata.PackageNotFoundError:
                 absent.append(name)
-        what = (
-            f"without {', '.join(absent)}: pip install 'ilt[{extra}]'" if absent else ", ".join(sorted(names))
-        )
+        missing = f"without {', '.join(absent)}: pip install -e '.[{extra}]'"
+        what = missing if absent else ", ".join(sorted(names))
         yield Finding(f"extra {extra}", "missing" if absent else "ok", what)
 
 

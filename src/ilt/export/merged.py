@@ -51,8 +51,8 @@ def require_converter() -> None:
         import faster_whisper  # noqa: F401
     except ImportError as error:
         raise IltError(
-            f"--to ctranslate2 needs {error.name}, which is not installed: pip install 'ilt[export]' "
-            "(in a clone: .venv/bin/python -m pip install -c constraints.txt -e '.[export]')"
+            f"--to ctranslate2 needs {error.name}, which is not installed; in the clone, "
+            ".venv/bin/python -m pip install -c constraints.txt -e '.[export]'"
         ) from None
 
 

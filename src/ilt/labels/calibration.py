@@ -30,12 +30,12 @@ EVIDENCE = {
 """Evidence, and the sign with which each may move the expected error."""
 
 LOGARITHMIC = ("avg_logprob", "perturbed_logprob", "min_logprob", "token_entropy")
-"""Evidence of which the logarithm of the distance from 0 says more; signs stay as they are."""
+"""Evidence of which the logarithm of the distance from 0 says more; signs stay."""
 
 NEAR_ZERO = 1e-3
-"""Nats that are added before the logarithm: a model is hardly ever surer, and 0 has none."""
+"""Nats below which differences count as they are, and not in proportion: no model is surer than that."""
 
-STRENGTH = 0.03
+STRENGTH = 0.1
 """Inverse regularisation (scikit-learn's C) of the logistic regression."""
 
 FOLDS = 5
@@ -50,12 +50,10 @@ class Calibration:
     report: dict[str, Any]
 
 
-def _scaled(name: str) -> pl.Expr:
-    """A column as the calibrator sees it."""
+def _column(name: str) -> pl.Expr:
+    """Evidence as a number, on the scale that the calibrator sees."""
     column = pl.col(name).cast(pl.Float64)
-    if name not in LOGARITHMIC:
-        return column
-    return (column.abs() + NEAR_ZERO).log() * EVIDENCE[name]
+    return column.sign() * (column.abs() / NEAR_ZERO).log1p() if name in LOGARITHMIC else column
 
 
 def _matrix(frame: pl.DataFrame) -> np.ndarray:
@@ -63,7 +61,7 @@ def _matrix(frame: pl.DataFrame) -> np.ndarray:
     match = pl.col("detected_language") == pl.col("language")
     probability = pl.col("detected_probability")
     signed = pl.when(match).then(probability).otherwise(-probability)
-    columns = [_scaled(name) for name in EVIDENCE if name != "language_match"]
+    columns = [_column(name) for name in EVIDENCE if name != "language_match"]
     return frame.select(*columns, language_match=signed).select(list(EVIDENCE)).to_numpy().astype(float)
 
 

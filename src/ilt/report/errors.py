@@ -12,7 +12,7 @@ from ilt.errors import IltError
 from ilt.evaluation.scoring import frame_errors
 from ilt.labels.table import PREDICTION_TABLE
 
-__all__ = ["ALL", "SPLITS", "error_tables", "gains_since", "scored"]
+__all__ = ["ALL", "SPLITS", "error_tables", "gains_of_last", "scored"]
 
 SPLITS = ("test", "retention")
 """What intervals are given for."""
@@ -126,7 +126,7 @@ def error_tables(found: pl.DataFrame, samples: int, seed: int) -> tuple[pl.DataF
     return pl.DataFrame(rates), pl.DataFrame(gains)
 
 
-def gains_since(found: pl.DataFrame, samples: int, seed: int) -> dict[str, dict[str, float]]:
+def gains_of_last(found: pl.DataFrame, samples: int, seed: int) -> dict[str, dict[str, float]]:
     """What the last model gained on test over each before it: `micro`, `low` and `high`, as `error_tables`.
 
     By iteration; on the utterances that both were scored on.

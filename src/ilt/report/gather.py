@@ -11,7 +11,7 @@ from ilt import paths
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.diff.report import Row
 from ilt.report.cost import Cost, costs_of
-from ilt.report.errors import ALL, error_tables, gains_since, scored
+from ilt.report.errors import ALL, error_tables, gains_of_last, scored
 from ilt.report.examples import Misheard, changed_labels, worst
 from ilt.report.pool import fates, flags, funnel
 from ilt.report.sound import Sound, sounds
@@ -24,7 +24,7 @@ class Report:
     """What page and Markdown are made of. Errors, shares and gains are fractions.
 
     order:    the base and the iterations. summary: as in data/metrics/summary.json.
-    errors, gains, since: what `error_tables` and `gains_since` of `ilt.report.errors` give.
+    errors, gains, last_over: what `error_tables` and `gains_of_last` of `ilt.report.errors` give.
     gold:     error on gold by iteration.
     series:   history, funnel, calibration and churn, as in data/metrics/*.csv.
     history:  a row a measurement during training: iteration, stage, step, steps (of the stage), dev_error,
@@ -44,7 +44,7 @@ class Report:
     gold: dict[str, float]
     errors: pl.DataFrame
     gains: pl.DataFrame
-    since: dict[str, dict[str, float]]
+    last_over: dict[str, dict[str, float]]
     series: dict[str, pl.DataFrame]
     history: pl.DataFrame
     fates: pl.DataFrame
@@ -141,7 +141,7 @@ def gather(
         gold={name: paths.read_json(paths.evaluation(name))["gold"]["micro"] for name in order},
         errors=errors,
         gains=gains,
-        since=gains_since(found, values["bootstrap"], values["seed"]),
+        last_over=gains_of_last(found, values["bootstrap"], values["seed"]),
         series=series,
         history=_history(iterations),
         fates=fates(iterations),

@@ -86,13 +86,21 @@ def _stop(report: Report) -> str:
     return _last_clear(report) + _passed(report) + _next(report)
 
 
+def _gained(gain: dict[str, float], together: bool) -> str:
+    """What iterations gained, and how sure that is."""
+    sure = {"gain": "which is clear", "loss": "which is clearly a loss", "unclear": "which may be chance"}
+    return f"{interval(gain)} points{' together' if together else ''}, {sure[worth(gain)]}"
+
+
 def _last_clear(report: Report) -> str:
     costs = report.ran
     clear = [number for number, cost in enumerate(costs) if cost.kind == "gain"]
     if not clear:
-        return (
-            "No iteration by itself has a gain that is clear of 0: look at the labels before you spend more."
-        )
+        whole = report.last_over[report.order[0]]
+        alone = "No iteration by itself has a gain that is clear of 0"
+        if worth(whole) == "gain":
+            return f"{alone}; they gained {_gained(whole, len(costs) > 1)}."
+        return f"{alone}: look at the labels before you spend more."
     best = clear[-1]
     if best == len(costs) - 1 and report.passed:
         return f"{costs[best].iteration} is the last iteration that was run, and its gain is clear of 0."
@@ -104,18 +112,13 @@ def _last_clear(report: Report) -> str:
         )
     after = costs[best + 1 :]
     money = None if after[0].money is None else sum(cost.money or 0.0 for cost in after)
-    price = spent(sum(cost.minutes for cost in after), money)
-    name, names = costs[best].iteration, listed([cost.iteration for cost in after])
-    joint = report.since[name]
-    if worth(joint) == "gain":
-        return (
-            f"{name} is the last iteration whose gain is clear of 0 by itself; {names} together took "
-            f"{price} and gained {interval(joint)} points, which is clear too."
-        )
-    chance = "and made it worse" if worth(joint) == "loss" else "which may be chance"
+    names = listed([cost.iteration for cost in after])
+    worse = [cost.iteration for cost in after if cost.kind == "loss"]
     return (
-        f"{name} is the last iteration whose gain is clear of 0; what came after it ({names}) took "
-        f"{price} and gained {interval(joint)} points, {chance}."
+        f"{costs[best].iteration} is the last iteration whose own gain is clear of 0; what came after it "
+        f"({names}) took {spent(sum(cost.minutes for cost in after), money)} and gained "
+        f"{_gained(report.last_over[costs[best].iteration], len(after) > 1)}"
+        + (f"; {listed(worse)} made it worse." if worse else ".")
     )
 
 

@@ -33,7 +33,7 @@ __all__ = ["Errors", "TrainResult", "kept", "learning_rate_at", "total_steps", "
 
 CHECKPOINT_EVERY = 40
 
-CLEAR = 1.96
+CLEAR_ERRORS = 1.96
 """Standard errors from which on a difference is clear: those of a two-sided interval of 95 %."""
 
 Errors = tuple[np.ndarray, np.ndarray]
@@ -76,19 +76,19 @@ def learning_rate_at(step: int, steps: int, params: TrainParams) -> float:
 def kept(measured: Sequence[Errors]) -> int:
     """Which of the checkpoints is kept, from their errors on the same rows, in the order of training.
 
-    The last that is not clearly worse than the best: whose error rate is not more than `CLEAR` standard
-    errors of the paired difference, over utterances, above the least. So a small dev set neither throws away
-    what was learnt, by chance, nor lets a stage end that has done harm. It is the rule of one standard error
-    (Breiman et al. 1984, Classification and Regression Trees) at the level of the intervals in the report.
+    The last that is not clearly worse than the best: whose error rate is not more than `CLEAR_ERRORS`
+    standard errors of the paired difference, over utterances, above the least. So a small dev set does not
+    throw away by chance what was learnt, and a stage that does clear harm leaves the model as it found it.
+    After the rule of one standard error (Breiman et al. 1984, Classification and Regression Trees).
     """
     rates = [rate(*errors) for errors in measured]
-    least = int(np.argmin(rates))
-    for number in range(len(measured) - 1, least, -1):
-        difference = measured[number][0] - measured[least][0]
-        deviation = float(difference.std() * np.sqrt(len(difference)) / max(1, measured[least][1].sum()))
-        if rates[number] - rates[least] <= CLEAR * deviation:
+    best = int(np.argmin(rates))
+    for number in range(len(measured) - 1, best, -1):
+        difference = measured[number][0] - measured[best][0]
+        deviation = float(difference.std() * np.sqrt(len(difference)) / max(1, measured[best][1].sum()))
+        if rates[number] - rates[best] <= CLEAR_ERRORS * deviation:
             return number
-    return least
+    return best
 
 
 def _with_lora(recogniser: Recogniser, params: TrainParams, start_from: Path | None, seed: int) -> Any:
@@ -195,14 +195,14 @@ class _Checkpoint:
         tensors = pack_adam(names, optimiser)
         with replacing(self.tensors) as temporary:
             save_file(tensors, temporary, {"step": str(step)})
-        told = {
+        state = {
             "step": step,
             "history": history,
             "errors": [errors.tolist() for errors, _ in measured],
             "units": measured[0][1].tolist(),
             "running": running,
         }
-        write_json(self.state, told)
+        write_json(self.state, state)
 
     def load(
         self, names: list[str], optimiser: Any

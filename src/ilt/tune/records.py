@@ -106,7 +106,7 @@ def use_optuna() -> Any:
     try:
         import optuna
     except ModuleNotFoundError:
-        raise IltError("`ilt tune` needs Optuna: pip install 'ilt[tune]'") from None
+        raise IltError("`ilt tune` needs Optuna: pip install -e '.[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return optuna

@@ -197,7 +197,7 @@ class HuggingFaceHub(_Rows):
         except ImportError:
             raise IltError(
                 f"{self.parameter}: {self.path!r} is not a folder here, so it would be an id on the hub, for "
-                "which the package datasets is missing; pip install 'ilt[hub]', or give a folder of .parquet"
+                "which the package datasets is missing; pip install -e '.[hub]', or give a folder of .parquet"
             ) from None
         try:
             found = datasets.load_dataset(self.path, self.subset, revision=self.revision, streaming=True)
