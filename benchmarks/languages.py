@@ -67,7 +67,10 @@ def _clone(name: str, folder: Path) -> Path:
     subprocess.run(["git", "clone", "--quiet", "--local", str(ROOT), str(making)], check=True)
     path = making / "params.yaml"
     values = merged(merged(yaml.safe_load(path.read_text(encoding="utf-8")), SIZE), RUNS[name])
-    values["iterations"] = {"it1": {"prev": "base", "select": {"keep": 0.5}}}
+    first = values["iterations"]["it1"]  # as in params.yaml, but for what SIZE says
+    for stage in STEPS:
+        del first[stage]["steps"]
+    values["iterations"] = {"it1": first}
     path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     cache = ["dvc", "config", "--local", "cache.dir", str(folder / "cache")]
     subprocess.run(cache, cwd=making, env=_environment(making), check=True)
