@@ -44,7 +44,10 @@ def steps_of(values):
 @pytest.mark.parametrize("arm", list(ARMS))
 def test_every_arm_takes_as_many_steps_as_full_ilt(arm, small):
     values = arm_values(arm, small, 1, FILE.full_learning_rate)
-    assert steps_of(values) == steps_of(small) > 0
+    if arm == "one_half":
+        assert steps_of(small) / 2 - 5 <= steps_of(values) <= steps_of(small) / 2
+    else:
+        assert steps_of(values) == steps_of(small) > 0
     assert last_iteration(values) in values["iterations"]
 
 

@@ -198,6 +198,7 @@ def test_the_last_checkpoint_is_kept_if_it_is_not_clearly_worse_than_the_best():
     assert kept(_counts(100, 60, 80)) == 1  # worse in twenty utterances, and better in none
     assert kept(_counts(60, 100, 90)) == 0  # nothing that did harm is kept
     assert kept(_counts(60, 60)) == 1
+    assert kept(_counts(100, 60, 60, 62), keep_best=True) == 1
 
 
 def test_what_differs_much_between_utterances_is_not_clear():

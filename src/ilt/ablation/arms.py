@@ -12,8 +12,8 @@ from ilt.params import TRAINING_STAGES, check_params
 
 __all__ = ["ARMS", "MIXTURES", "PLAIN", "arm_values", "last_iteration", "reduced"]
 
-PLAIN = ("one_long", "reset_no_pseudo")
-"""Plain LoRA: arms that train LoRA on gold alone. ILT is compared with the better of them."""
+PLAIN = ("one_long", "one_half", "reset_no_pseudo")
+"""Plain LoRA: arms that train LoRA on gold alone. ILT is compared with the best of them."""
 
 
 def reduced(values: Values, settings: dict[str, Any], steps: float) -> Values:
@@ -103,6 +103,14 @@ def _mode(mode: str) -> Callable[[Values, float], None]:
     return change
 
 
+def _half(values: Values, factor: float) -> None:
+    """What somebody who chooses the length by dev would train: the longest overfits."""
+    _mode("single")(values, factor)
+    for entry in values["iterations"].values():
+        for stage in TRAINING_STAGES:
+            entry[stage]["steps"] //= 2
+
+
 def _method(method: str) -> Callable[[Values, float], None]:
     return lambda values, _: set_everywhere(values, "select.method", method)
 
@@ -129,6 +137,7 @@ MIXTURES = {"gold25": 0.25, "gold75": 0.75}
 ARMS: dict[str, tuple[str, Callable[[Values, float], None]]] = {
     "ilt3": ("full ILT, three iterations", _ilt(3)),
     "one_long": ("one long LoRA on gold", _mode("single")),
+    "one_half": ("one LoRA on gold for half as many steps", _half),
     "full_ft": ("full fine-tuning on gold", _mode("full")),
     "reset_no_pseudo": ("merge-and-reset on gold, without pseudo-labels", _gold(1.0)),
     "continue": ("ILT's data, but one adapter trained on and on", _mode("continue")),

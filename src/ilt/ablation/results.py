@@ -84,7 +84,7 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """JSON-ready results of one data set, all figures fractions, lists by seed.
 
     arms: by name `test_micro`, `dev_micro`, `retention`, `minutes` and `seeds`. contrasts: of `OURS` with
-    each arm. best_plain: the better plain LoRA (`PLAIN`, by mean on dev). closed: the share of the distance
+    each arm. best_plain: the best plain LoRA (`PLAIN`, by mean on dev). closed: the share of the distance
     between that one and the oracle that `OURS` closes, None without both.
     """
     by_arm: dict[str, list[Outcome]] = {}

@@ -43,7 +43,7 @@ def _sentences(found: dict[str, Any]) -> list[str]:
         closed = "" if found["closed"] is None else (
             f"; of the distance from there to the oracle, `{OURS}` closes {100 * found['closed']:.0f} %"
         )  # fmt: skip
-        lines.append(f"The better plain LoRA, by dev, is `{found['best_plain']}`{closed}.")
+        lines.append(f"The best plain LoRA, by dev, is `{found['best_plain']}`{closed}.")
     return lines
 
 

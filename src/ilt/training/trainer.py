@@ -73,17 +73,18 @@ def learning_rate_at(step: int, steps: int, params: TrainParams) -> float:
     return params.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def kept(measured: Sequence[Errors]) -> int:
+def kept(measured: Sequence[Errors], keep_best: bool = False) -> int:
     """Which of the checkpoints is kept, from their errors on the same rows, in the order of training.
 
     The last that is not clearly worse than the best: whose error rate is not more than `CLEAR_ERRORS`
     standard errors of the paired difference, over utterances, above the least. So a small dev set does not
     throw away by chance what was learnt, and a stage that does clear harm leaves the model as it found it.
     After the rule of one standard error (Breiman et al. 1984, Classification and Regression Trees).
+    keep_best: the best instead, for a training so long that it is expected to get worse.
     """
     rates = [rate(*errors) for errors in measured]
     best = int(np.argmin(rates))
-    for number in range(len(measured) - 1, best, -1):
+    for number in [] if keep_best else range(len(measured) - 1, best, -1):
         difference = measured[number][0] - measured[best][0]
         deviation = float(difference.std() * np.sqrt(len(difference)) / max(1, measured[best][1].sum()))
         if rates[number] - rates[best] <= CLEAR_ERRORS * deviation:
@@ -265,6 +266,7 @@ def train_adapter(
     replay: Sequence[Example] = (),
     mixture: MixtureParams = MixtureParams(),  # noqa: B008  frozen
     scale: float = 1.0,
+    keep_best: bool = False,
 ) -> TrainResult:
     """Train a LoRA and save the one that is `kept`, by `evaluate` (errors of generated text), to `folder`.
 
@@ -274,9 +276,9 @@ def train_adapter(
     where checkpoints lie. workers: processes that prepare features. train_error: measured where `evaluate`
     is, told in the history and else without effect. log: told the loss of each step, and all that is
     measured; first what a killed run left. replay, mixture: what else a batch is made of. scale: what the
-    adapter will be used with (`merge.scale`), and is therefore judged with. A batch that memory does not hold
-    goes through in halves, with a message. Raises IltError for a loss that is not finite, and where memory
-    does not even hold one utterance.
+    adapter will be used with (`merge.scale`), and is therefore judged with. keep_best: see `kept`. A batch
+    that memory does not hold goes through in halves, with a message. Raises IltError for a loss that is not
+    finite, and where memory does not even hold one utterance.
     """
     frame = recogniser.extractor.hop_length / recogniser.extractor.sampling_rate
     replay_share = mixture.replay_share if replay else 0.0
@@ -378,14 +380,14 @@ def train_adapter(
             if step in marks:
                 entry |= measured()
                 history.append(entry)
-                if kept(errors) == len(errors) - 1:
+                if kept(errors, keep_best) == len(errors) - 1:
                     _save_adapter(peft_model, checkpoint.kept, recogniser.lineage.id)
             tell(entry)
             if step in marks or step % CHECKPOINT_EVERY == 0:
                 checkpoint.save(step, history, errors, running, names, optimiser)
     with replacing(folder) as temporary:
         shutil.copytree(checkpoint.kept, temporary)
-    entry = history[kept(errors)]
+    entry = history[kept(errors, keep_best)]
     return TrainResult(
         steps=steps,
         kept_step=int(entry["step"]),
