@@ -23,7 +23,7 @@ import yaml
 
 from ilt.evaluation.assess import compare
 from ilt.machine import machine
-from ilt.params import merged
+from ilt.params import TRAINING_STAGES, merged
 from ilt.paths import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,11 +31,13 @@ ROOT = Path(__file__).resolve().parents[1]
 ARMS: dict[str, dict[str, Any]] = {
     "ilt": {},
     "single": {"adapter": {"mode": "single"}},
+    "half": {"adapter": {"mode": "single"}},
     "continue": {"adapter": {"mode": "continue"}},
     "no_pseudo": {"feedback": {"gold_share": 1.0}, "fix": {"gold_share": 1.0}},
     "unfiltered": {"select": {"method": "all"}},
 }
-"""ilt: the defaults. single: one long LoRA on gold. continue: one LoRA trained on and on, no merge-and-reset.
+"""ilt: the defaults. single: one long LoRA on gold. half: the same for half as many steps.
+continue: one LoRA trained on and on, no merge-and-reset.
 no_pseudo: merge-and-reset on gold alone. unfiltered: all pseudo-labels."""
 
 
@@ -46,7 +48,7 @@ def run_arm(name: str, corpus: dict[str, Any], overrides: dict[str, Any], folder
         _clone(clone, name, corpus, overrides)
     search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     # A single LoRA is the same model in every iteration, so that the first says it all.
-    target = ["evaluate@it1"] if name == "single" else []
+    target = ["evaluate@it1"] if last(name) == "it1" else []
     subprocess.run(["dvc", "repro", *target], cwd=clone, env={**os.environ, "PATH": search}, check=True)
     return clone
 
@@ -57,18 +59,22 @@ def _clone(clone: Path, name: str, corpus: dict[str, Any], overrides: dict[str, 
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     for part in (corpus, ARMS[name], overrides):
         values = merged(values, part)
+    if name == "half":
+        for entry in values["iterations"].values():
+            for stage in TRAINING_STAGES:
+                entry[stage]["steps"] //= 2
     path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
 def last(name: str) -> str:
-    return "it1" if name == "single" else "it3"
+    return "it1" if name in ("single", "half") else "it3"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=["demo", "human-digits"])
     parser.add_argument("--manifest", type=Path, help="of human-digits")
-    parser.add_argument("--arms", default="ilt,single", help=f"of {','.join(ARMS)}")
+    parser.add_argument("--arms", default="ilt,single,half", help=f"of {','.join(ARMS)}")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override for all arms"
     )
