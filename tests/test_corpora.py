@@ -131,7 +131,7 @@ def test_a_dataset_that_is_not_there_is_one_clear_error(tmp_path):
 
 def test_without_the_package_a_hub_id_is_one_clear_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(IltError, match=r"package datasets is missing; pip install 'ilt\[hub\]'"):
+    with pytest.raises(IltError, match=r"package datasets is missing; pip install -e '\.\[hub\]'"):
         _read({"format": "huggingface", "path": "some/dataset"})
 
 

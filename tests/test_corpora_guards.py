@@ -317,7 +317,8 @@ def test_a_cut_whose_id_another_row_has_is_a_duplicate(tmp_path):
 def test_cutting_without_its_package_is_one_clear_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "silero_vad", None)
     with pytest.raises(
-        IltError, match=r"needs the packages silero-vad and onnxruntime; pip install 'ilt\[vad\]'"
+        IltError,
+        match=r"needs the packages silero-vad and onnxruntime; in the clone, pip install -e '\.\[vad\]'",
     ):
         Cutter(VAD, 6.0)
 
