@@ -125,7 +125,7 @@ def _write_page(file: AblationFile) -> None:
     head = (
         "# Does it pay?\n\nWritten by `ilt ablate` from `benchmarks/results/ablation-*.json`; "
         "[ablation.md](ablation.md) says how. Error rates in %, mean and standard deviation over seeds; "
-        "gains in points; all arms have equally many optimiser steps.\n"
+        "gains in points; all arms have equally many optimiser steps, but for `one_half`.\n"
     )
     with replacing(PAGE) as temporary:
         temporary.write_text("\n".join([head, *parts]), encoding="utf-8")
