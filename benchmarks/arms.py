@@ -21,9 +21,10 @@ from typing import Any
 import polars as pl
 import yaml
 
+from ilt.ablation.arms import arm_values
 from ilt.evaluation.assess import compare
 from ilt.machine import machine
-from ilt.params import TRAINING_STAGES, merged
+from ilt.params import merged
 from ilt.paths import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,13 +32,13 @@ ROOT = Path(__file__).resolve().parents[1]
 ARMS: dict[str, dict[str, Any]] = {
     "ilt": {},
     "single": {"adapter": {"mode": "single"}},
-    "half": {"adapter": {"mode": "single"}},
+    "half": {},
     "continue": {"adapter": {"mode": "continue"}},
     "no_pseudo": {"feedback": {"gold_share": 1.0}, "fix": {"gold_share": 1.0}},
     "unfiltered": {"select": {"method": "all"}},
 }
-"""ilt: the defaults. single: one long LoRA on gold. half: the same for half as many steps.
-continue: one LoRA trained on and on, no merge-and-reset.
+"""ilt: the defaults. single: one long LoRA on gold. half: the same for half as many steps, as in
+`ilt ablate`. continue: one LoRA trained on and on, no merge-and-reset.
 no_pseudo: merge-and-reset on gold alone. unfiltered: all pseudo-labels."""
 
 
@@ -60,9 +61,7 @@ def _clone(clone: Path, name: str, corpus: dict[str, Any], overrides: dict[str, 
     for part in (corpus, ARMS[name], overrides):
         values = merged(values, part)
     if name == "half":
-        for entry in values["iterations"].values():
-            for stage in TRAINING_STAGES:
-                entry[stage]["steps"] //= 2
+        values = arm_values("one_half", values, values["seed"], 1.0)
     path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 

@@ -318,7 +318,8 @@ def test_cutting_without_its_package_is_one_clear_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "silero_vad", None)
     with pytest.raises(
         IltError,
-        match=r"onnxruntime; in the clone, pip install -e '\.\[vad\]'",
+        match=r"needs the packages silero-vad and onnxruntime; in the clone, "
+        r"pip install -e '\.\[vad\]'",
     ):
         Cutter(VAD, 6.0)
 

@@ -376,7 +376,9 @@ def test_what_cannot_be_is_one_clear_error(within, options, message):
 def test_a_missing_extra_is_named_with_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
     with pytest.raises(
-        IltError, match=r"needs faster_whisper.*pip install -c constraints\.txt -e '\.\[export\]'"
+        IltError,
+        match=r"needs faster_whisper, which is not installed; in the clone, "
+        r"\.venv/bin/python -m pip install -c constraints\.txt -e '\.\[export\]'",
     ):
         _export("it1", "--to", "ctranslate2", "--output", "never")
 
