@@ -34,6 +34,7 @@ from ilt.corpus.manifest import Manifest
 from ilt.machine import machine
 from ilt.params import CorpusParams, load_params
 from ilt.paths import write_json
+from pages import put
 
 DOCS, RESULTS = Path("docs/corpora.md"), Path("benchmarks/results")
 COMPARED = ["id", "language", "speaker", "split", "duration", "audio_hash", "text"]
@@ -42,14 +43,6 @@ RUNS = [("a FLAC of 10 s each", hours, 10.0) for hours in HOURS]
 RUNS += [("one WAV, parts of 10 s", hours, 10.0) for hours in HOURS]
 RUNS += [("one WAV, parts of 0.25 s", 2.0, 0.25)]
 """What the audio is, hours of it, seconds of each utterance."""
-
-
-def put(name: str, lines: list[str]) -> None:
-    """Replace what stands between the marks of a table in the docs."""
-    text = DOCS.read_text(encoding="utf-8")
-    begin, end = f"<!-- {name}: benchmarks/corpora.py -->\n", f"<!-- end of {name} -->"
-    head, rest = text.split(begin)
-    DOCS.write_text(head + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1], encoding="utf-8")
 
 
 def _demo() -> list[tuple[str, str, str, np.ndarray]]:
@@ -116,7 +109,7 @@ def formats(human_digits: Path | None) -> None:
             for found in result.values()
         ]
         lines.append(f"| {what} | {' | '.join(cells)} |")
-    put("formats", lines)
+    put(DOCS, "corpora", "formats", lines)
     print("\n".join(lines))
     if not all(row["equal"] for found in result.values() for row in found.values()):
         sys.exit("a format gives other utterances")
@@ -175,7 +168,7 @@ def memory() -> None:
     ]
     shown = ("audio", "hours", "utterances", "table_mb", "peak_mb", "before_mb", "seconds")
     lines += [f"| {' | '.join(str(row[name]) for name in shown)} |" for row in result]
-    put("memory", lines)
+    put(DOCS, "corpora", "memory", lines)
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ from ilt.evaluation.scoring import frame_errors, gain_interval, rate, rates
 from ilt.machine import machine
 from ilt.params import merged
 from ilt.paths import write_json
+from pages import put
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs" / "languages.md"
@@ -229,12 +230,8 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def write_docs(result: dict[str, Any]) -> None:
-    text = DOCS.read_text(encoding="utf-8")
     for name, lines in tables(result).items():
-        begin, end = f"<!-- {name}: benchmarks/languages.py -->\n", f"<!-- end of {name} -->"
-        head, rest = text.split(begin)
-        text = head + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1]
-    DOCS.write_text(text, encoding="utf-8")
+        put(DOCS, "languages", name, lines)
 
 
 def main() -> None:

@@ -21,12 +21,12 @@ from ilt.experiments import minutes_of, override, predictions_of, run_experiment
 from ilt.figures import interval, percent
 from ilt.machine import machine
 from ilt.params import read_params
-from ilt.paths import replacing, write_json
+from ilt.paths import write_json
 from ilt.revisions import filesystem
+from pages import put
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULT = ROOT / "docs" / "method.md", ROOT / "benchmarks" / "results" / "stopping.json"
-MARKS = ("<!-- stopping: benchmarks/stopping.py -->\n", "<!-- end of stopping -->\n")
 RUNS = ("off", "on")
 
 
@@ -98,13 +98,9 @@ def main() -> None:
     parser.add_argument("--min-gain", type=float, default=0.0, help="of stopping-on, a fraction")
     result = measure(parser.parse_args().min_gain)
     write_json(RESULT, result, sort_keys=False)
-    text = PAGE.read_text(encoding="utf-8")
-    head, rest = text.split(MARKS[0])
-    tail = rest.split(MARKS[1])[1]
-    with replacing(PAGE) as temporary:
-        body = "\n".join(table(result))
-        temporary.write_text(f"{head}{MARKS[0]}{body}\n{MARKS[1]}{tail}", encoding="utf-8")
-    print("\n".join(table(result)))
+    lines = table(result)
+    put(PAGE, "stopping", "stopping", lines)
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":
