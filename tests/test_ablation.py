@@ -104,9 +104,7 @@ def test_differences_name_what_changed_alone():
 
 
 def outcome(arm, seed, errors, words="w", dev=0.1):
-    count = len(errors)
-    references = [f"{words} {number}" for number in range(count)]
-    return Outcome(arm, seed, references, np.array(errors), np.full(count, 4), dev, None, 2.5)
+    return Outcome(arm, seed, words, np.array(errors), np.full(len(errors), 4), dev, None, 2.5)
 
 
 def test_contrasts_are_gains_of_full_ilt_and_tell_what_it_closes():
@@ -182,3 +180,15 @@ def test_arms_run_as_experiments_and_only_once(base_folder, tmp_path):  # noqa: 
     assert not stages_run(log) & {"corpus", "baseline", "focus@it1"}
     assert "5 of 5 runs are there" in run(folder, "ilt", "ablate", *arms)
     assert "ablate-tiny-s1-no-fix" in run(folder, "dvc", "exp", "list", "--name-only")
+
+    # What ran here counts in a clone, which has no experiments, as long as the code is the same.
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-qm", "results")
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "-q", str(folder), str(clone))
+    assert "5 of 5 runs are there" in run(clone, "ilt", "ablate", "--read", *arms)
+    result = "benchmarks/results/ablation-tiny.json"
+    assert (clone / result).read_text(encoding="utf-8") == (folder / result).read_text(encoding="utf-8")
+    with (clone / "src/ilt/labels/selection.py").open("a", encoding="utf-8") as file:
+        file.write("# another selection\n")
+    assert "0 of 5 runs are there" in run(clone, "ilt", "ablate", "--read", *arms)

@@ -97,6 +97,30 @@ def test_the_hash_is_that_of_the_stored_audio(corpus):
         assert audio_hash(decode_flac(data)) == digest
 
 
+def test_strays_are_in_the_pool_alone_and_filed_under_what_they_are_not():
+    few = PARAMS.model_copy(update={"pool": 40})
+    (rows, said), (strayed, said_now) = (
+        demo_corpus(few.model_copy(update={"strays": share}), seed=3, max_duration=9.0)
+        for share in (0.0, 0.6)
+    )
+
+    def texts(table):
+        return table.filter(pl.col("split") != "pool").select("id", "text").sort("id")
+
+    assert texts(strayed).equals(texts(rows))
+    assert strayed.group_by("language", "split").len().sort("language", "split").equals(
+        rows.group_by("language", "split").len().sort("language", "split")
+    )
+    heard = rows.join(strayed, on="id").filter(pl.col("split") == "pool")
+    assert 0.35 < (heard["audio_hash"] != heard["audio_hash_right"]).mean() < 1.0
+    korean = pl.col("text").str.contains(r"\p{Hangul}")
+    filed = said_now.with_columns(language=pl.col("id").str.slice(0, 2)).filter(
+        korean != (pl.col("language") == "ko")
+    )
+    assert 0.1 < len(filed) / len(said_now) < 0.35  # a third of the 0.6
+    assert not len(said.filter(korean != pl.col("id").str.starts_with("ko")))
+
+
 def test_what_is_too_long_is_left_out(corpus):
     limit = float(corpus[0]["duration"].median())
     rows, references = demo_corpus(PARAMS, seed=3, max_duration=limit)

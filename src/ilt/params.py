@@ -135,7 +135,11 @@ class DomainParams(_Section):
 
 
 class DemoParams(_Section):
-    """The demo corpus: utterances per language in each split, and its two domains."""
+    """The demo corpus: utterances per language in each split, and its two domains.
+
+    strays: share of the pool that is no use, as in a pool that was found and not made: another language than
+            it is filed under, somebody else talking as loudly, or speech drowned in noise.
+    """
 
     languages: list[str] = Field(min_length=1)
     gold: Count
@@ -144,6 +148,7 @@ class DemoParams(_Section):
     test: Count
     retention: Annotated[int, Field(ge=0)]
     replay: Annotated[int, Field(ge=0)] = 0
+    strays: Annotated[float, Field(ge=0, lt=1)] = 0.0
     source: DomainParams
     target: DomainParams
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,19 +9,18 @@ from typing import Any
 import yaml
 
 from ilt.ablation.file import AblationFile, read_ablation_file
-from ilt.ablation.results import Outcome, outcome_of, summarise
+from ilt.ablation.records import Record, code_digest, read_record, write_record
+from ilt.ablation.results import RESULTS, outcome_of, summarise
 from ilt.ablation.running import Run, is_done, planned, queue, run
 from ilt.ablation.show import to_markdown
 from ilt.errors import IltError
 from ilt.evaluation.scoring import rate
 from ilt.experiments import experiments
-from ilt.machine import machine
 from ilt.params import read_params
 from ilt.paths import read_json, replacing, write_json
 
 __all__ = ["run_ablation"]
 
-RESULTS = Path("benchmarks") / "results"
 PAGE = Path("docs") / "RESULTS.md"
 
 
@@ -48,20 +46,23 @@ def run_ablation(
 ) -> None:
     """Run (or queue) each arm that is not there yet, then write results of all that are.
 
+    A run is there where it is recorded, or an experiment, with the same parameters and code.
+
     Raises IltError for names that do not exist and for runs that fail; what ran before stays.
     """
     file = read_ablation_file(path)
     names = data or list(file.data)
     if not data and manifest is None:
         names = [name for name in names if file.data[name].get("corpus.source") != "manifest"]
-    runs = list(planned(file, read_params(), names, _extra(file, names, manifest)))
+    values = read_params()
+    runs = list(planned(file, values, names, _extra(file, names, manifest)))
     known = [one.arm for one in runs]
     if unknown := [arm for arm in arms if arm not in known]:
         raise IltError(f"there is no arm {unknown[0]!r}; there are {', '.join(dict.fromkeys(known))}")
     wanted = [one for one in runs if not arms or one.arm in arms]
-    there = experiments()
-    found = _Found(file, {one.name: _heard(one) for one in runs if is_done(one, there)})
-    missing = [one for one in wanted if one.name not in found.outcomes]
+    code = code_digest(values["model"]["files"])
+    found = _Found(file, _there(runs, code))
+    missing = [one for one in wanted if one.name not in found.records]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
     for number, one in enumerate([] if only_read else missing, 1):
         if queued:
@@ -70,9 +71,9 @@ def run_ablation(
             continue
         print(f"[{number}/{len(missing)}] {one.name}", flush=True)
         stages = run(one)
-        found.outcomes[one.name] = _heard(one)
-        result = found.outcomes[one.name][0]
-        print(f"  {len(stages)} stages ran; test error {rate(result.errors, result.units):.1%}", flush=True)
+        found.records[one.name] = record = _record(one, code)
+        error = rate(record.ours.errors, record.ours.units)
+        print(f"  {len(stages)} stages ran; test error {error:.1%}", flush=True)
         found.write(one.data, runs)
     if queued and missing:
         print("`dvc queue start --jobs 2` runs them; `ilt ablate` then writes the results")
@@ -80,30 +81,43 @@ def run_ablation(
         found.write(name, runs)
 
 
-def _heard(one: Run) -> tuple[Outcome, Outcome]:
-    """What a run left, and the base as it measured it."""
-    return outcome_of(one), outcome_of(one, base=True)
+def _record(one: Run, code: str) -> Record:
+    """Record what an experiment left, and the base as it measured it."""
+    return write_record(one, code, outcome_of(one), outcome_of(one, base=True))
+
+
+def _there(runs: list[Run], code: str) -> dict[str, Record]:
+    """What is there of some runs, by name: recorded, or else experiments, which are recorded now."""
+    known = experiments()
+    found: dict[str, Record] = {}
+    for one in runs:
+        if record := read_record(one, code):
+            found[one.name] = record
+        elif is_done(one, known) and code_digest(one.values["model"]["files"], one.name) == code:
+            found[one.name] = _record(one, code)
+    return found
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What is there, read once. outcomes: by name of the run, its own and the base's."""
+    """What is there, read once, by name of the run."""
 
     file: AblationFile
-    outcomes: dict[str, tuple[Outcome, Outcome]]
+    records: dict[str, Record]
 
     def write(self, data: str, runs: list[Run]) -> None:
         """Write the results of one data set, and the page; nothing where nothing is there."""
-        those = [self.outcomes[one.name] for one in runs if one.data == data and one.name in self.outcomes]
+        those = [self.records[one.name] for one in runs if one.data == data and one.name in self.records]
         if not those:
             return
-        bases = {base.seed: base for _, base in those}
-        file, threads = self.file, os.environ.get("OMP_NUM_THREADS")
+        bases = {one.base.seed: one.base for one in those}
+        file = self.file
         size = {"reduce": file.reduce, "steps": file.steps, "full_learning_rate": file.full_learning_rate}
+        machines = [one.machine for one in those]
         told = {
-            "machine": machine() | ({"threads": int(threads)} if threads else {}),
+            "machines": [each for number, each in enumerate(machines) if each not in machines[:number]],
             "size": size | {"data": file.data[data]},
-            **summarise([*(outcome for outcome, _ in those), *bases.values()]),
+            **summarise([*(one.ours for one in those), *bases.values()]),
         }
         write_json(RESULTS / f"ablation-{data}.json", told, sort_keys=False)
         _write_page(file)
@@ -118,7 +132,9 @@ def _write_page(file: AblationFile) -> None:
             continue
         found = read_json(path)
         said = yaml.safe_dump(found["size"], sort_keys=False, default_flow_style=None).strip()
-        on = ", ".join(f"{key} {value}" for key, value in found["machine"].items())
+        on = "; and on ".join(
+            ", ".join(f"{key} {value}" for key, value in machine.items()) for machine in found["machines"]
+        )
         parts.append(f"## {name}\n\n{to_markdown(found)}\nOn {on}. Its size:\n\n```yaml\n{said}\n```\n")
     if not parts:
         return

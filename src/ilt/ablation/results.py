@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,15 +17,16 @@ from ilt.evaluation.scoring import frame_errors, gain_interval, rate
 from ilt.experiments import minutes_of, predictions_of
 from ilt.revisions import filesystem
 
-__all__ = ["Outcome", "outcome_of", "summarise"]
+__all__ = ["RESULTS", "Outcome", "outcome_of", "summarise"]
 
+RESULTS = Path("benchmarks") / "results"
 OURS = "ilt3"
 SAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One arm with one seed, on test. errors, units: of each utterance; references: what was said there.
+    """One arm with one seed, on test. errors, units: of each utterance; said: a hash of the references.
 
     dev, retention: micro error rates, None where there are no such utterances. minutes: of all its stages,
     as long as each took where it ran.
@@ -31,7 +34,7 @@ class Outcome:
 
     arm: str
     seed: int
-    references: list[str]
+    said: str
     errors: np.ndarray
     units: np.ndarray
     dev: float | None
@@ -54,10 +57,11 @@ def outcome_of(run: Run, base: bool = False) -> Outcome:
             round(rate(*frame_errors(rows, "reference", "hypothesis", normaliser)), 6) if len(rows) else None
         )
 
+    said = hashlib.sha256("\n".join(test["reference"]).encode()).hexdigest()
     order = list(run.values["iterations"])
     minutes = 0.0 if base else minutes_of(files, order[: order.index(run.last) + 1])
     return Outcome(
-        "base" if base else run.arm, run.seed, test["reference"].to_list(), errors, units,
+        "base" if base else run.arm, run.seed, said, errors, units,
         micro("dev"), micro("retention"), round(minutes, 2),
     )  # fmt: skip
 
@@ -70,7 +74,7 @@ def _contrast(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> dict[str, A
     """
     seeds = sorted({one.seed for one in ours} & {one.seed for one in theirs})
     pairs = [[next(one for one in side if one.seed == seed) for side in (ours, theirs)] for seed in seeds]
-    same = all(pair[0].references == pairs[0][0].references for pair in pairs)
+    same = all(pair[0].said == pairs[0][0].said for pair in pairs)
     join = (lambda parts: np.sum(parts, axis=0)) if same else np.concatenate
     counts = [
         (join([pair[side].errors for pair in pairs]), join([pair[side].units for pair in pairs]))

@@ -27,8 +27,11 @@ __all__ = ["demo_corpus"]
 TRIES = 100
 """Draws of a phrase for `replay` until one is none of `retention`; then there is one utterance less."""
 
-_Planned = tuple[str, str, DomainParams, Utterance]
-"""Id, split, domain, and what is spoken."""
+STRAYS = {"crosstalk": {"babble_snr": (-3.0, 3.0)}, "drowned": {"noise_snr": (-6.0, 0.0)}}
+"""What is changed of the domain of a stray; the third kind, `language`, is spoken in another language."""
+
+_Planned = tuple[str, str, str, DomainParams, Utterance]
+"""Id, the language that it is filed under, split, domain, and what is spoken."""
 
 
 def _utterance(language: str, names: list[str], domain: DomainParams, rng: random.Random) -> Utterance:
@@ -80,7 +83,29 @@ def _planned(params: DemoParams, split: str, languages: Sequence[str], seed: int
                 utterance = _utterance(language, names, domain, rng)
             else:
                 continue
-            yield f"{language}-{split}-{number:04d}", split, domain, utterance
+            key = f"{language}-{split}-{number:04d}"
+            if split == "pool" and params.strays:
+                domain, utterance = _strayed(params, domain, utterance, languages, names, f"{seed} {key}")
+            yield key, language, split, domain, utterance
+
+
+def _strayed(
+    params: DemoParams,
+    domain: DomainParams,
+    utterance: Utterance,
+    languages: Sequence[str],
+    names: list[str],
+    seed: str,
+) -> tuple[DomainParams, Utterance]:
+    """An utterance of the pool as it is, or with `params.strays` as probability one that is no use."""
+    rng = random.Random(f"stray {seed}")
+    if rng.random() >= params.strays:
+        return domain, utterance
+    others = [language for language in languages if language != utterance.language]
+    kind = rng.choice([*STRAYS, *(["language"] if others else [])])
+    if kind == "language":
+        return domain, _utterance(rng.choice(others), names, domain, rng)
+    return domain.model_copy(update=STRAYS[kind]), utterance
 
 
 def _texts(params: DemoParams, seed: int, language: str) -> list[str]:
@@ -112,7 +137,7 @@ def demo_corpus(
     ]
     rows, references, heard = [], [], set()
     spoken = _with_background(render([utterance for *_, utterance in plan]))
-    for (key, split, domain, utterance), (samples, behind) in zip(plan, spoken, strict=True):
+    for (key, language, split, domain, utterance), (samples, behind) in zip(plan, spoken, strict=True):
         samples = _recorded(samples, behind, domain, utterance.seed)
         digest = audio_hash(samples)
         if len(samples) > max_duration * RATE or digest in heard:
@@ -123,8 +148,8 @@ def demo_corpus(
         rows.append(
             {
                 "id": key,
-                "language": utterance.language,
-                "speaker": f"{utterance.language}-{utterance.voice.variant}",
+                "language": language,
+                "speaker": f"{language}-{utterance.voice.variant}",
                 "split": split,
                 "duration": len(samples) / RATE,
                 "audio": {"path": None, "bytes": encode_flac(samples)},

@@ -138,7 +138,7 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
         result = train_adapter(
             recogniser, gold, pseudo, store, params, stage.seed, judge(dev, "dev"), folder, work, start_from,
             workers_of(model), judge(heard_gold, "gold") if len(heard_gold) else None, live_log(live),
-            mode == "full", replay, mixture, scale, keep_best=bool(stage.values.get("stages")),
+            mode == "full", replay, mixture, scale, keep_best=stage.values.get("keep_best", False),
         )  # fmt: skip
         after = under.with_adapter(folder, scale=scale)
         told = {

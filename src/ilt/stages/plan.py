@@ -85,6 +85,7 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
                 if params.adapter.mode in GOLD_ALONE:
                     values["train"] |= {"gold_share": 1.0}
                     if "left_out" not in values:
+                        values["keep_best"] = True  # so long on gold alone, a training is expected to overfit
                         values["stages"] = [
                             params.stage(it, s).model_dump() for it in order for s in TRAINING_STAGES
                         ]

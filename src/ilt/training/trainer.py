@@ -84,7 +84,9 @@ def kept(measured: Sequence[Errors], keep_best: bool = False) -> int:
     """
     rates = [rate(*errors) for errors in measured]
     best = int(np.argmin(rates))
-    for number in [] if keep_best else range(len(measured) - 1, best, -1):
+    if keep_best:
+        return best
+    for number in range(len(measured) - 1, best, -1):
         difference = measured[number][0] - measured[best][0]
         deviation = float(difference.std() * np.sqrt(len(difference)) / max(1, measured[best][1].sum()))
         if rates[number] - rates[best] <= CLEAR_ERRORS * deviation:
