@@ -108,8 +108,11 @@ def test_strays_are_in_the_pool_alone_and_filed_under_what_they_are_not():
         return table.filter(pl.col("split") != "pool").select("id", "text").sort("id")
 
     assert texts(strayed).equals(texts(rows))
-    assert strayed.group_by("language", "split").len().sort("language", "split").equals(
-        rows.group_by("language", "split").len().sort("language", "split")
+    assert (
+        strayed.group_by("language", "split")
+        .len()
+        .sort("language", "split")
+        .equals(rows.group_by("language", "split").len().sort("language", "split"))
     )
     heard = rows.join(strayed, on="id").filter(pl.col("split") == "pool")
     assert 0.35 < (heard["audio_hash"] != heard["audio_hash_right"]).mean() < 1.0
