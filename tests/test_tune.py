@@ -108,7 +108,7 @@ def space(tmp_path, write_params):
 def test_the_repositorys_own_tune_file_is_valid_and_begins_with_todays_defaults():
     found = load_space(ROOT / "tune.yaml", ROOT / "params.yaml")
     assert found.overrides(found.defaults) == []
-    assert "++iterations.it3.fix.steps=80" in found.fixed()
+    assert "++iterations.it3.fix.steps=100" in found.fixed()
 
 
 def test_a_key_of_a_stage_means_all_iterations(space):
