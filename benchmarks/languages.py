@@ -5,8 +5,9 @@
 One iteration at a reduced size (`SIZE`: four languages, small pools, few steps; the same number of optimiser
 steps in every run), each run in a clone of its own with a shared cache. Runs: adapting to one language alone
 (its test error on all languages against the base is the interference matrix), the three scopes of adapters,
-and merge.scale, replay and both. With --keep, an interrupted call goes on where it was. Writes
-benchmarks/results/languages-demo.json and the tables in docs/languages.md.
+and, in trainings long enough to forget something (`LONG`), merge.scale, replay and both. With --keep, an
+interrupted call goes on where it was. Writes benchmarks/results/languages-demo.json and the tables in
+docs/languages.md.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ RESULT = ROOT / "benchmarks" / "results" / "languages-demo.json"
 
 LANGUAGES = ["de", "en", "es", "ko"]
 STEPS = {"focus": 60, "feedback": 60, "fix": 24}
+LONG = {"focus": 160, "feedback": 160, "fix": 80}
 COUNTS = {"gold": 16, "pool": 60, "dev": 12, "test": 40, "retention": 30, "replay": 24}
 
 SIZE: dict[str, Any] = {
@@ -43,19 +45,21 @@ SIZE: dict[str, Any] = {
     **{stage: {"steps": steps, "batch_size": 16} for stage, steps in STEPS.items()},
     "evaluate": {"bootstrap": 1000},
 }
+LONGER: dict[str, Any] = {stage: {"steps": steps} for stage, steps in LONG.items()}
 SCOPES = ("shared", "per_language", "shared+per_language")
 RUNS: dict[str, dict[str, Any]] = {
     "shared": {},
     **{f"only-{code}": {"corpus": {"demo": {"languages": [code]}}} for code in LANGUAGES},
     "per_language": {"adapter": {"scope": "per_language"}},
     "shared+per_language": {"adapter": {"scope": "shared+per_language"}},
-    "scale": {"merge": {"scale": 0.7}},
-    "replay": {"mixture": {"replay_share": 0.2}},
-    "scale+replay": {"merge": {"scale": 0.7}, "mixture": {"replay_share": 0.2}},
+    "long": LONGER,
+    "long-scale": LONGER | {"merge": {"scale": 0.7}},
+    "long-replay": LONGER | {"mixture": {"replay_share": 0.2}},
+    "long-both": LONGER | {"merge": {"scale": 0.7}, "mixture": {"replay_share": 0.2}},
 }
 PROTECTED = {
-    "shared": "none", "scale": "`merge.scale: 0.7`", "replay": "`mixture.replay_share: 0.2`",
-    "scale+replay": "both",
+    "long": "none", "long-scale": "`merge.scale: 0.7`", "long-replay": "`mixture.replay_share: 0.2`",
+    "long-both": "both",
 }  # fmt: skip
 
 
@@ -132,7 +136,10 @@ def measure(folder: Path) -> dict[str, Any]:
     whole = clones["shared"]
     base = pl.read_parquet(whole / "data/predictions/base.parquet")
     result: dict[str, Any] = {
-        "machine": machine(), "size": {"steps": STEPS, "counts": COUNTS, "languages": LANGUAGES, "batch": 16},
+        "machine": machine(),
+        "size": {
+            "steps": STEPS, "long": LONG, "counts": COUNTS, "languages": LANGUAGES, "batch": 16,
+        },
         "base": {}, "interference": {}, "scopes": {}, "protection": {},
     }  # fmt: skip
     for split in ("test", "retention"):
@@ -155,17 +162,17 @@ def measure(folder: Path) -> dict[str, Any]:
         test = base.filter(pl.col("split") == "test")
         result["interference"][code] = {other: _change(test, after, "test", other) for other in LANGUAGES}
     for kind, names in (("scopes", SCOPES), ("protection", tuple(PROTECTED))):
+        plain = pl.read_parquet(clones[names[0]] / "data/predictions/it1.parquet")
         for name in names:
             after = pl.read_parquet(clones[name] / "data/predictions/it1.parquet")
             found: dict[str, Any] = {
                 split: _change(base, after, split, None) for split in ("test", "retention")
             }
             found["by_language"] = {code: _change(base, after, "test", code) for code in LANGUAGES}
-            if name != "shared":
-                shared = pl.read_parquet(whole / "data/predictions/it1.parquet")
-                found["gain_over_shared"] = compare(shared, after, "basic", 1000, 1)
-                change = _change(shared, after, "retention", None)
-                found["retention_over_shared"] = {key: change[key] for key in ("change", "low", "high")}
+            if name != names[0]:
+                found["gain_over_first"] = compare(plain, after, "basic", 1000, 1)
+                change = _change(plain, after, "retention", None)
+                found["retention_over_first"] = {key: change[key] for key in ("change", "low", "high")}
             costs = (clones[name] / "data/costs/it1").glob("*.json")
             found["seconds"] = round(sum(json.loads(path.read_text())["seconds"] for path in costs), 1)
             result[kind][name] = found
@@ -202,8 +209,8 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
         ["adapted to all", *(_points(result["scopes"]["shared"]["by_language"][code]) for code in codes)],
     ]  # fmt: skip
 
-    def over_shared(found: dict[str, Any]) -> str:
-        gain = found.get("gain_over_shared")
+    def over_first(found: dict[str, Any]) -> str:
+        gain = found.get("gain_over_first")
         if gain is None:
             return ""
         return _between({"change": 0.0 - gain["micro"], "low": -gain["high"], "high": -gain["low"]})
@@ -213,12 +220,12 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
     for name, found in result["scopes"].items():
         after = (_percent(found["by_language"][code]["error"]) for code in codes)
         errors = [_percent(found[split]["error"]) for split in ("test", "retention")]
-        scopes.append([f"`{name}`", *after, errors[0], over_shared(found), errors[1]])
+        scopes.append([f"`{name}`", *after, errors[0], over_first(found), errors[1]])
     protection = [["(base)", _percent(base["test"]["micro"]), _percent(base["retention"]["micro"]), "", ""]]
     for name, found in result["protection"].items():
-        kept = found.get("retention_over_shared")
+        kept = found.get("retention_over_first")
         errors = [_percent(found[split]["error"]) for split in ("test", "retention")]
-        protection.append([PROTECTED[name], *errors, over_shared(found), _between(kept) if kept else ""])
+        protection.append([PROTECTED[name], *errors, over_first(found), _between(kept) if kept else ""])
     return {
         "interference": _table(["", *codes], interference),
         "scopes": _table(["scope", *codes, "test", "test against shared [95 %]", "retention"], scopes),
