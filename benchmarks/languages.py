@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -67,8 +68,11 @@ def _clone(name: str, folder: Path) -> Path:
     """The clone of a run, made where it is not there."""
     clone = folder / name
     if clone.is_dir():
+        if _code(clone) != _code(ROOT):
+            raise SystemExit(f"{clone} is of other code or parameters: give --keep another folder")
         return clone
     making = folder / f".{name}"
+    shutil.rmtree(making, ignore_errors=True)
     subprocess.run(["git", "clone", "--quiet", "--local", str(ROOT), str(making)], check=True)
     path = making / "params.yaml"
     values = merged(merged(yaml.safe_load(path.read_text(encoding="utf-8")), SIZE), RUNS[name])
@@ -81,6 +85,12 @@ def _clone(name: str, folder: Path) -> Path:
     subprocess.run(cache, cwd=making, env=_environment(making), check=True)
     making.rename(clone)
     return clone
+
+
+def _code(repository: Path) -> str:
+    """Git's hashes of what a run is made from, as committed."""
+    command = ["git", "rev-parse", "HEAD:src", "HEAD:params.yaml", "HEAD:dvc.yaml", "HEAD:data/base"]
+    return subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True).stdout
 
 
 def _environment(clone: Path) -> dict[str, str]:
@@ -170,9 +180,9 @@ def measure(folder: Path) -> dict[str, Any]:
             }
             found["by_language"] = {code: _change(base, after, "test", code) for code in LANGUAGES}
             if name != names[0]:
-                found["gain_over_first"] = compare(plain, after, "basic", 1000, 1)
+                found["gain_over_plain"] = compare(plain, after, "basic", 1000, 1)
                 change = _change(plain, after, "retention", None)
-                found["retention_over_first"] = {key: change[key] for key in ("change", "low", "high")}
+                found["retention_over_plain"] = {key: change[key] for key in ("change", "low", "high")}
             costs = (clones[name] / "data/costs/it1").glob("*.json")
             found["seconds"] = round(sum(json.loads(path.read_text())["seconds"] for path in costs), 1)
             result[kind][name] = found
@@ -209,8 +219,8 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
         ["adapted to all", *(_points(result["scopes"]["shared"]["by_language"][code]) for code in codes)],
     ]  # fmt: skip
 
-    def over_first(found: dict[str, Any]) -> str:
-        gain = found.get("gain_over_first")
+    def over_plain(found: dict[str, Any]) -> str:
+        gain = found.get("gain_over_plain")
         if gain is None:
             return ""
         return _between({"change": 0.0 - gain["micro"], "low": -gain["high"], "high": -gain["low"]})
@@ -220,12 +230,12 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
     for name, found in result["scopes"].items():
         after = (_percent(found["by_language"][code]["error"]) for code in codes)
         errors = [_percent(found[split]["error"]) for split in ("test", "retention")]
-        scopes.append([f"`{name}`", *after, errors[0], over_first(found), errors[1]])
+        scopes.append([f"`{name}`", *after, errors[0], over_plain(found), errors[1]])
     protection = [["(base)", _percent(base["test"]["micro"]), _percent(base["retention"]["micro"]), "", ""]]
     for name, found in result["protection"].items():
-        kept = found.get("retention_over_first")
+        kept = found.get("retention_over_plain")
         errors = [_percent(found[split]["error"]) for split in ("test", "retention")]
-        protection.append([PROTECTED[name], *errors, over_first(found), _between(kept) if kept else ""])
+        protection.append([PROTECTED[name], *errors, over_plain(found), _between(kept) if kept else ""])
     return {
         "interference": _table(["", *codes], interference),
         "scopes": _table(["scope", *codes, "test", "test against shared [95 %]", "retention"], scopes),

@@ -1,5 +1,6 @@
 """What a better choice of labels could win: how wrong the best half of them is, by several rankings.
 
+    ilt ablate --arm ilt3 ...  # first: the experiments that are read
     python benchmarks/selection.py demo=ablate-demo-s1-ilt3 human-digits=ablate-human-digits-s1-ilt3
 
 Reads experiments (or any revisions) in which ILT ran, and for each iteration compares, with what was really
@@ -78,12 +79,16 @@ def measure(revision: str, normaliser: str) -> dict[str, Any]:
     truth = read(paths.POOL_REFERENCE)
     found = {}
     number = 1
+    if not files.exists(paths.POOL_REFERENCE.as_posix()):
+        raise SystemExit(f"{revision}: nothing ran there, or what was said in the pool is not known")
     while files.exists(paths.labels(f"it{number}", TABLES[-1]).as_posix()):
         iteration = f"it{number}"
         found[iteration] = {
             name: judged(read(paths.labels(iteration, name)), truth, normaliser) for name in TABLES
         }
         number += 1
+    if not found:
+        raise SystemExit(f"{revision} has no label tables of it1: name a run of `ilt ablate --arm ilt3`")
     return found
 
 
@@ -112,7 +117,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", metavar="NAME=REVISION")
-    runs = dict(run.split("=", 1) for run in parser.parse_args().runs)
+    given = parser.parse_args().runs
+    if wrong := [run for run in given if "=" not in run]:
+        parser.error(f"{wrong[0]}: expected NAME=REVISION")
+    runs = dict(run.split("=", 1) for run in given)
     normaliser = read_params()["evaluate"]["normaliser"]
     result = {
         "machine": machine(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import yaml
 
 from ilt.ablation.arms import ARMS, arm_values, last_iteration, reduced
 from ilt.ablation.file import read_ablation_file
+from ilt.ablation.records import RECORDS, read_record, write_record
 from ilt.ablation.results import Outcome, summarise
 from ilt.ablation.running import differences, planned
 from ilt.ablation.show import to_markdown
@@ -157,6 +159,72 @@ def test_a_number_is_the_same_however_dvc_writes_it(small):
     assert resolved(check_params(written)) != resolved(check_params(values))
 
 
+@pytest.fixture
+def recorded(monkeypatch, tmp_path):
+    """A run that is recorded in an empty folder, and its file."""
+    monkeypatch.chdir(tmp_path)
+    one = next(planned(FILE, PARAMS, ["demo"], {}))
+    write_record(one, "code", outcome("ilt3", 1, [0, 2, 1]), outcome("base", 1, [3, 3, 4]))
+    return one, tmp_path / RECORDS / "demo-s1-ilt3.json"
+
+
+def test_a_record_is_read_as_it_was_written(recorded):
+    one, _ = recorded
+    found = read_record(one, "code")
+    assert found.ours.errors.tolist() == [0, 2, 1] and found.base.errors.tolist() == [3, 3, 4]
+    assert found.ours.units.tolist() == [4, 4, 4] and found.ours.minutes == 2.5 and found.ours.dev == 0.1
+    assert found.ours.arm == "ilt3" and found.base.arm == "base" and found.machine["cores"] > 0
+
+
+def test_a_record_counts_for_its_own_code_and_parameters_alone(recorded):
+    one, _ = recorded
+    assert read_record(one, "other code") is None
+    values = copy.deepcopy(one.values)
+    values["iterations"]["it2"]["correct"]["keep"] = 0.5
+    assert read_record(replace(one, values=values), "code") is None
+    values = copy.deepcopy(one.values)
+    values["report"]["price_per_hour"] = 2.5  # changes nothing that a run leaves
+    assert read_record(replace(one, values=values), "code") is not None
+
+
+def test_of_a_manifest_the_text_counts_and_not_the_place(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def with_manifest(path, text):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        extra = {"human-digits": {"corpus.manifest": str(path)}}
+        return next(planned(FILE, PARAMS, ["human-digits"], extra))
+
+    write_record(
+        with_manifest(tmp_path / "a" / "m.jsonl", "one"),
+        "code",
+        outcome("ilt3", 1, [0]),
+        outcome("base", 1, [1]),
+    )
+    assert read_record(with_manifest(tmp_path / "b" / "other.jsonl", "one"), "code") is not None
+    assert read_record(with_manifest(tmp_path / "b" / "other.jsonl", "two"), "code") is None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda text: "<<<<<<< ours\n" + text,
+        lambda _: "{}",
+        lambda text: text.replace('"errors": "0 2 1"', '"errors": "0 2"'),
+        lambda text: text.replace('"errors": "0 2 1"', '"errors": "0 two 1"'),
+        lambda text: text.replace('"seed": 1', '"seed": 2'),
+    ],
+)
+def test_a_broken_record_is_named(recorded, broken):
+    one, path = recorded
+    text = path.read_text(encoding="utf-8")
+    assert broken(text) != text
+    path.write_text(broken(text), encoding="utf-8")
+    with pytest.raises(IltError, match=r"demo-s1-ilt3\.json.*delete it"):
+        read_record(one, "code")
+
+
 @pytest.mark.full
 def test_arms_run_as_experiments_and_only_once(base_folder, tmp_path):  # noqa: ARG001
     folder = new_repository(tmp_path / "repository")
@@ -186,8 +254,11 @@ def test_arms_run_as_experiments_and_only_once(base_folder, tmp_path):  # noqa: 
     run(folder, "git", "commit", "-qm", "results")
     clone = tmp_path / "clone"
     run(tmp_path, "git", "clone", "-q", str(folder), str(clone))
-    assert "5 of 5 runs are there" in run(clone, "ilt", "ablate", "--read", *arms)
     result = "benchmarks/results/ablation-tiny.json"
+    for name in (result, "docs/RESULTS.md"):
+        (clone / name).unlink()
+    assert "5 of 5 runs are there" in run(clone, "ilt", "ablate", "--read", *arms)
+    assert "## tiny" in (clone / "docs/RESULTS.md").read_text(encoding="utf-8")
     assert (clone / result).read_text(encoding="utf-8") == (folder / result).read_text(encoding="utf-8")
     with (clone / "src/ilt/labels/selection.py").open("a", encoding="utf-8") as file:
         file.write("# another selection\n")

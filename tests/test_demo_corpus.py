@@ -97,31 +97,29 @@ def test_the_hash_is_that_of_the_stored_audio(corpus):
         assert audio_hash(decode_flac(data)) == digest
 
 
-def test_strays_are_in_the_pool_alone_and_filed_under_what_they_are_not():
+def test_strays_change_a_share_of_the_pool_and_nothing_else():
     few = PARAMS.model_copy(update={"pool": 40})
     (rows, said), (strayed, said_now) = (
         demo_corpus(few.model_copy(update={"strays": share}), seed=3, max_duration=9.0)
         for share in (0.0, 0.6)
     )
+    both = rows.join(strayed, on="id", suffix="_now")
+    assert len(both) == len(rows) == len(strayed)
+    changed = both.filter(pl.col("audio_hash") != pl.col("audio_hash_now"))
+    assert changed["split"].unique().to_list() == ["pool"]
+    assert both.filter(pl.col("language") != pl.col("language_now")).is_empty()
+    assert 0.45 < len(changed) / len(said) < 0.75
 
-    def texts(table):
-        return table.filter(pl.col("split") != "pool").select("id", "text").sort("id")
-
-    assert texts(strayed).equals(texts(rows))
-    assert (
-        strayed.group_by("language", "split")
-        .len()
-        .sort("language", "split")
-        .equals(rows.group_by("language", "split").len().sort("language", "split"))
-    )
-    heard = rows.join(strayed, on="id").filter(pl.col("split") == "pool")
-    assert 0.35 < (heard["audio_hash"] != heard["audio_hash_right"]).mean() < 1.0
     korean = pl.col("text").str.contains(r"\p{Hangul}")
-    filed = said_now.with_columns(language=pl.col("id").str.slice(0, 2)).filter(
-        korean != (pl.col("language") == "ko")
-    )
-    assert 0.1 < len(filed) / len(said_now) < 0.35  # a third of the 0.6
+    filed = said_now.filter(korean != pl.col("id").str.starts_with("ko"))
     assert not len(said.filter(korean != pl.col("id").str.starts_with("ko")))
+    assert 0.1 < len(filed) / len(said) < 0.3  # a third of the 0.6
+    assert set(filed["id"]) < set(changed["id"])
+
+    # The others say what they said, but under a voice or a noise that is as loud.
+    for row in changed.filter(~pl.col("id").is_in(filed["id"].to_list())).iter_rows(named=True):
+        before, now = (decode_flac(row[name]["bytes"]) for name in ("audio", "audio_now"))
+        assert abs(np.corrcoef(before, now)[0, 1]) < 0.95
 
 
 def test_what_is_too_long_is_left_out(corpus):

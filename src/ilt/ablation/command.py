@@ -26,8 +26,13 @@ PAGE = Path("docs") / "RESULTS.md"
 
 def _extra(file: AblationFile, data: list[str], manifest: Path | None) -> dict[str, dict[str, Any]]:
     """The manifest for data sets that want one. Raises IltError where it is missing."""
-    wanting = [name for name in data if file.data.get(name, {}).get("corpus.source") == "manifest"]
-    missing = [name for name in wanting if manifest is None and "corpus.manifest" not in file.data[name]]
+    wanting = [
+        name
+        for name in data
+        if file.data.get(name, {}).get("corpus.source") == "manifest"
+        and "corpus.manifest" not in file.data[name]
+    ]
+    missing = wanting if manifest is None else []
     if missing:
         raise IltError(f"{missing[0]} needs --manifest PATH of its manifest")
     if manifest is None:
@@ -54,14 +59,12 @@ def run_ablation(
     names = data or list(file.data)
     if not data and manifest is None:
         names = [name for name in names if file.data[name].get("corpus.source") != "manifest"]
-    values = read_params()
-    runs = list(planned(file, values, names, _extra(file, names, manifest)))
+    runs = list(planned(file, read_params(), names, _extra(file, names, manifest)))
     known = [one.arm for one in runs]
     if unknown := [arm for arm in arms if arm not in known]:
         raise IltError(f"there is no arm {unknown[0]!r}; there are {', '.join(dict.fromkeys(known))}")
     wanted = [one for one in runs if not arms or one.arm in arms]
-    code = code_digest(values["model"]["files"])
-    found = _Found(file, _there(runs, code))
+    found = _Found(file, _there(runs))
     missing = [one for one in wanted if one.name not in found.records]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
     for number, one in enumerate([] if only_read else missing, 1):
@@ -71,7 +74,7 @@ def run_ablation(
             continue
         print(f"[{number}/{len(missing)}] {one.name}", flush=True)
         stages = run(one)
-        found.records[one.name] = record = _record(one, code)
+        found.records[one.name] = record = _record(one)
         error = rate(record.ours.errors, record.ours.units)
         print(f"  {len(stages)} stages ran; test error {error:.1%}", flush=True)
         found.write(one.data, runs)
@@ -81,20 +84,27 @@ def run_ablation(
         found.write(name, runs)
 
 
-def _record(one: Run, code: str) -> Record:
-    """Record what an experiment left, and the base as it measured it."""
+def _model_files(one: Run) -> str:
+    return str(one.values["model"]["files"])
+
+
+def _record(one: Run) -> Record:
+    """Record what an experiment left, with the code that it ran with, and the base as it measured it."""
+    code = code_digest(_model_files(one), one.name)
     return write_record(one, code, outcome_of(one), outcome_of(one, base=True))
 
 
-def _there(runs: list[Run], code: str) -> dict[str, Record]:
+def _there(runs: list[Run]) -> dict[str, Record]:
     """What is there of some runs, by name: recorded, or else experiments, which are recorded now."""
     known = experiments()
+    codes = {files: code_digest(files) for files in {_model_files(one) for one in runs}}
     found: dict[str, Record] = {}
     for one in runs:
+        code = codes[_model_files(one)]
         if record := read_record(one, code):
             found[one.name] = record
-        elif is_done(one, known) and code_digest(one.values["model"]["files"], one.name) == code:
-            found[one.name] = _record(one, code)
+        elif is_done(one, known) and code_digest(_model_files(one), one.name) == code:
+            found[one.name] = _record(one)
     return found
 
 
@@ -123,6 +133,17 @@ class _Found:
         _write_page(file)
 
 
+def _result(path: Path) -> dict[str, Any]:
+    """A result as it was written. Raises IltError for one that cannot be read, as git's conflicts."""
+    try:
+        found: dict[str, Any] = read_json(path)
+        if {"machines", "size", "arms", "contrasts"} <= set(found):
+            return found
+    except ValueError:
+        pass
+    raise IltError(f"{path} is no result of the ablation; delete it, and `ilt ablate --read` makes it anew")
+
+
 def _write_page(file: AblationFile) -> None:
     """docs/RESULTS.md, from all results that lie in benchmarks/results."""
     parts = []
@@ -130,7 +151,7 @@ def _write_page(file: AblationFile) -> None:
         path = RESULTS / f"ablation-{name}.json"
         if not path.is_file():
             continue
-        found = read_json(path)
+        found = _result(path)
         said = yaml.safe_dump(found["size"], sort_keys=False, default_flow_style=None).strip()
         on = "; and on ".join(
             ", ".join(f"{key} {value}" for key, value in machine.items()) for machine in found["machines"]

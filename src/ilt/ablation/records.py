@@ -1,7 +1,7 @@
 """What each run left, as a small file in git: runs of several machines and days meet in one result.
 
-A record counts as long as what it depends on is the same: the parameters, the manifest, the base model, and
-the code of the stages that ran.
+A record counts as long as what it depends on is the same, as DVC would see it: what the stages are told, the
+code and the files in git that they depend on, the base model, and the manifest.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from ilt.ablation.results import RESULTS, Outcome
 from ilt.ablation.running import Run
 from ilt.errors import IltError
 from ilt.machine import machine
-from ilt.overrides import resolved
 from ilt.params import check_params, read_yaml
-from ilt.paths import read_json, write_json
+from ilt.paths import write_json
 from ilt.revisions import filesystem
+from ilt.stages.plan import resolve
 
 __all__ = ["RECORDS", "Record", "code_digest", "params_digest", "read_record", "write_record"]
 
 RECORDS = RESULTS / "ablation"
 
 OTHER_STAGES = ("plan", "sources", "report")
-"""Stages whose code changes no prediction: what they tell the others is in parameters and manifest."""
+"""Stages whose code changes no prediction: what they tell the others is hashed in itself."""
 
 
 @dataclass(frozen=True)
@@ -47,28 +48,40 @@ def _path(run: Run) -> Path:
 
 
 def params_digest(run: Run) -> str:
-    """A hash of what the parameters come to; of a manifest, its content and not its place counts."""
-    params = resolved(check_params(run.values))
-    values = json.loads(json.dumps(params, default=lambda part: part.model_dump()))
-    corpus = values["corpus"]
-    for key in ("manifest", "pool_reference"):
-        if corpus[key] is not None:
-            path = Path(corpus[key])
+    """A hash of what the stages are told; of a manifest, its text and not its place counts.
+
+    Raises IltError where the manifest is missing.
+    """
+    told = resolve(check_params(run.values))
+    told = {name: values for name, values in told.items() if name not in ("report", "sources")}
+    for section in told.values():
+        _by_content(section)
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _by_content(section: Any) -> None:
+    """Put the hash of a manifest in the place of its path, wherever it stands in nested values."""
+    for key, value in section.items() if isinstance(section, dict) else ():
+        if key in ("manifest", "pool_reference") and value is not None:
+            path = Path(value)
             if not path.is_file():
                 raise IltError(f"corpus.{key}: there is no {path}")
-            corpus[key] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+            section[key] = hashlib.sha256(path.read_bytes()).hexdigest()
+        else:
+            _by_content(value)
 
 
 def _watched(model_files: str) -> list[str]:
-    """What dvc.yaml says that the stages of a run depend on in code, and the base model."""
+    """What dvc.yaml says that the stages of a run depend on and none of them makes, and the base model."""
     stages = read_yaml(Path("dvc.yaml"), "it says what the stages depend on")["stages"]
+    bodies = {name: stage.get("do", stage) for name, stage in stages.items()}
+    made = [out for body in bodies.values() for out in body.get("outs", [])]
     found = {
         dep
-        for name, stage in stages.items()
+        for name, body in bodies.items()
         if name not in OTHER_STAGES
-        for dep in stage.get("do", stage).get("deps", [])
-        if dep.startswith("src/")
+        for dep in body.get("deps", [])
+        if "${" not in dep and not any(dep == out or dep.startswith(f"{out}/") for out in made)
     }
     return [*sorted(found), model_files]
 
@@ -79,10 +92,9 @@ def _files(watched: list[str], revision: str | None) -> Iterator[tuple[str, byte
     for place in watched:
         if files is None:
             path = Path(place)
-            names = [path] if path.is_file() else sorted(part for part in path.rglob("*") if part.is_file())
-            yield from (
-                (name.as_posix(), name.read_bytes()) for name in names if "__pycache__" not in name.parts
-            )
+            parts = [path] if path.is_file() else [part for part in path.rglob("*") if part.is_file()]
+            names = sorted(part.as_posix() for part in parts if "__pycache__" not in part.parts)
+            yield from ((name, Path(name).read_bytes()) for name in names)
         else:
             for found in sorted(files.find(place)):
                 yield found.lstrip("/"), files.cat_file(found)
@@ -96,47 +108,78 @@ def code_digest(model_files: str, revision: str | None = None) -> str:
     return total.hexdigest()
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "errors": " ".join(map(str, outcome.errors.tolist())),
-        "dev": outcome.dev,
-        "retention": outcome.retention,
-        "minutes": outcome.minutes,
-    }
+class _Told(BaseModel):
+    """An outcome in a record. errors: of each test utterance, as text with spaces."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    errors: str
+    dev: float | None
+    retention: float | None
+    minutes: float
+
+
+class _File(BaseModel):
+    """A record as it is written. params, code: hashes; said: of the references; units: as `errors`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run: dict[str, str | int]
+    params: str
+    code: str
+    machine: dict[str, Any]
+    said: str
+    units: str
+    ours: _Told
+    base: _Told
+
+
+def _told(outcome: Outcome) -> _Told:
+    errors = " ".join(map(str, outcome.errors.tolist()))
+    return _Told(errors=errors, dev=outcome.dev, retention=outcome.retention, minutes=outcome.minutes)
+
+
+def _names(run: Run) -> dict[str, str | int]:
+    return {"data": run.data, "seed": run.seed, "arm": run.arm}
 
 
 def write_record(run: Run, code: str, ours: Outcome, base: Outcome) -> Record:
-    """Leave what a run came to in `RECORDS`, to be committed."""
-    threads = os.environ.get("OMP_NUM_THREADS")
-    where = machine() | ({"threads": int(threads)} if threads else {})
-    found = {
-        "run": {"data": run.data, "seed": run.seed, "arm": run.arm},
-        "params": params_digest(run),
-        "code": code,
-        "machine": where,
-        "said": ours.said,
-        "units": " ".join(map(str, ours.units.tolist())),
-        "ours": _told(ours),
-        "base": _told(base),
-    }
-    write_json(_path(run), found, sort_keys=False)
+    """Leave what a run came to in `RECORDS`, to be committed. The machine is this one."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    where = machine() | ({"threads": int(threads)} if threads.isdigit() else {})
+    found = _File(
+        run=_names(run), params=params_digest(run), code=code, machine=where, said=ours.said,
+        units=" ".join(map(str, ours.units.tolist())), ours=_told(ours), base=_told(base),
+    )  # fmt: skip
+    write_json(_path(run), found.model_dump(), sort_keys=False)
     return Record(ours, base, where)
 
 
 def read_record(run: Run, code: str) -> Record | None:
-    """What a run came to, where that was recorded with the same parameters and code; else None."""
+    """What a run came to, where that was recorded with the same parameters and code; else None.
+
+    Raises IltError for a file that is no record, as one that git could not merge.
+    """
     path = _path(run)
     if not path.is_file():
         return None
-    found = read_json(path)
-    if found["code"] != code or found["params"] != params_digest(run):
-        return None
-
-    def outcome(name: str, arm: str) -> Outcome:
-        one = found[name]
-        errors, units = (np.array([int(n) for n in text.split()]) for text in (one["errors"], found["units"]))
-        return Outcome(
-            arm, run.seed, found["said"], errors, units, one["dev"], one["retention"], one["minutes"]
+    try:
+        found = _File.model_validate_json(path.read_text(encoding="utf-8"))
+        units, *errors = (
+            np.array([int(number) for number in text.split()])
+            for text in (found.units, found.ours.errors, found.base.errors)
         )
-
-    return Record(outcome("ours", run.arm), outcome("base", "base"), found["machine"])
+    except ValueError as error:
+        raise IltError(
+            f"{path} is no record of a run ({str(error).splitlines()[0]}); "
+            "take one side of a merge, or delete it, and the run is made again"
+        ) from None
+    if found.run != _names(run) or any(len(one) != len(units) for one in errors):
+        raise IltError(f"{path} is not a record of {run.name}; delete it, and the run is made again")
+    if found.code != code or found.params != params_digest(run):
+        return None
+    outcomes = [
+        Outcome(arm, run.seed, found.said, counts, units, told.dev, told.retention, told.minutes)
+        for arm, counts, told in zip((run.arm, "base"), errors, (found.ours, found.base), strict=True)
+    ]
+    return Record(outcomes[0], outcomes[1], found.machine)

@@ -30,8 +30,8 @@ TRIES = 100
 STRAYS = {"crosstalk": {"babble_snr": (-3.0, 3.0)}, "drowned": {"noise_snr": (-6.0, 0.0)}}
 """What is changed of the domain of a stray; the third kind, `language`, is spoken in another language."""
 
-_Planned = tuple[str, str, str, DomainParams, Utterance]
-"""Id, the language that it is filed under, split, domain, and what is spoken."""
+_Planned = tuple[str, str, DomainParams, Utterance]
+"""Id, split, domain, and what is spoken."""
 
 
 def _utterance(language: str, names: list[str], domain: DomainParams, rng: random.Random) -> Utterance:
@@ -83,29 +83,32 @@ def _planned(params: DemoParams, split: str, languages: Sequence[str], seed: int
                 utterance = _utterance(language, names, domain, rng)
             else:
                 continue
-            key = f"{language}-{split}-{number:04d}"
-            if split == "pool" and params.strays:
-                domain, utterance = _strayed(params, domain, utterance, languages, names, f"{seed} {key}")
-            yield key, language, split, domain, utterance
+            yield f"{language}-{split}-{number:04d}", split, domain, utterance
 
 
-def _strayed(
-    params: DemoParams,
-    domain: DomainParams,
-    utterance: Utterance,
-    languages: Sequence[str],
-    names: list[str],
-    seed: str,
-) -> tuple[DomainParams, Utterance]:
-    """An utterance of the pool as it is, or with `params.strays` as probability one that is no use."""
-    rng = random.Random(f"stray {seed}")
-    if rng.random() >= params.strays:
-        return domain, utterance
-    others = [language for language in languages if language != utterance.language]
-    kind = rng.choice([*STRAYS, *(["language"] if others else [])])
-    if kind == "language":
-        return domain, _utterance(rng.choice(others), names, domain, rng)
-    return domain.model_copy(update=STRAYS[kind]), utterance
+def _strays(
+    params: DemoParams, plan: Sequence[_Planned], waves: Sequence[Sequence[str]], seed: int
+) -> tuple[dict[str, DomainParams], dict[str, Utterance]]:
+    """Utterances of the pool that are no use: by id, how they are recorded, or what is said instead.
+
+    waves: languages that begin together; a stray speaks another one of its wave. Decided for each utterance
+    by itself, so that all others stay as they are.
+    """
+    domains: dict[str, DomainParams] = {}
+    instead: dict[str, Utterance] = {}
+    names = voices("pool")
+    for key, split, domain, utterance in plan:
+        rng = random.Random(f"{seed} stray {key}")
+        if split != "pool" or rng.random() >= params.strays:
+            continue
+        wave = next(wave for wave in waves if utterance.language in wave)
+        others = sorted(set(wave) & set(params.languages) - {utterance.language})
+        kind = rng.choice([*STRAYS, *(["language"] if others else [])])
+        if kind == "language":
+            instead[key] = _utterance(rng.choice(others), names, domain, rng)
+        else:
+            domains[key] = domain.model_copy(update=STRAYS[kind])
+    return domains, instead
 
 
 def _texts(params: DemoParams, seed: int, language: str) -> list[str]:
@@ -137,19 +140,23 @@ def demo_corpus(
     ]
     rows, references, heard = [], [], set()
     spoken = _with_background(render([utterance for *_, utterance in plan]))
-    for (key, language, split, domain, utterance), (samples, behind) in zip(plan, spoken, strict=True):
-        samples = _recorded(samples, behind, domain, utterance.seed)
+    domains, instead = _strays(params, plan, waves, seed)
+    # By itself, since what eSpeak has spoken colours what it speaks next.
+    said_instead = dict(zip(instead, render(list(instead.values())) if instead else [], strict=True))
+    for (key, split, domain, utterance), (samples, behind) in zip(plan, spoken, strict=True):
+        samples = said_instead.get(key, samples)
+        samples = _recorded(samples, behind, domains.get(key, domain), utterance.seed)
         digest = audio_hash(samples)
         if len(samples) > max_duration * RATE or digest in heard:
             continue
         heard.add(digest)
         if split == "pool":
-            references.append({"id": key, "text": utterance.text})
+            references.append({"id": key, "text": instead.get(key, utterance).text})
         rows.append(
             {
                 "id": key,
-                "language": language,
-                "speaker": f"{language}-{utterance.voice.variant}",
+                "language": utterance.language,
+                "speaker": f"{utterance.language}-{utterance.voice.variant}",
                 "split": split,
                 "duration": len(samples) / RATE,
                 "audio": {"path": None, "bytes": encode_flac(samples)},
