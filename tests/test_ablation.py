@@ -53,6 +53,14 @@ def test_every_arm_takes_as_many_steps_as_full_ilt(arm, small):
     assert last_iteration(values) in values["iterations"]
 
 
+def test_every_arm_can_be_made_of_a_default_that_interpolates(small):
+    values = copy.deepcopy(small)
+    values["merge"]["scale"] = 0.7
+    scales = {arm: arm_values(arm, values, 1, 0.2)["merge"]["scale"] for arm in ARMS}
+    assert scales.pop("full_ft") == 1.0
+    assert set(scales.values()) == {0.7}
+
+
 def test_arms_that_iterate_share_their_first_iteration(small):
     first = [arm_values(arm, small, 1, 0.2)["iterations"]["it1"] for arm in ("ilt2", "ilt3", "ilt5")]
     assert first[0] == first[1] == first[2]

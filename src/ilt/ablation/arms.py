@@ -97,6 +97,7 @@ def _mode(mode: str) -> Callable[[Values, float], None]:
     def change(values: Values, factor: float) -> None:
         values["adapter"]["mode"] = mode
         if mode == "full":
+            values["merge"]["scale"] = 1.0  # of adapters; there are none
             rate = check_params(values).training(_order(values)[0], "focus").learning_rate
             values["iterations"][_order(values)[0]]["focus"]["learning_rate"] = rate * factor
 
