@@ -107,6 +107,18 @@ def test_an_unknown_data_set_is_named():
         list(planned(FILE, PARAMS, ["digits"], {}))
 
 
+def test_an_arm_that_nobody_wants_need_not_be_possible():
+    short = FILE.model_copy(update={"steps": 0.03})  # too few steps for five iterations
+    with pytest.raises(IltError, match="too few for 5 iterations"):
+        list(planned(short, PARAMS, ["demo"], {}))
+    with pytest.raises(IltError, match="too few for 5 iterations"):
+        list(planned(short, PARAMS, ["demo"], {}, ["ilt5"]))
+    made = {one.arm for one in planned(short, PARAMS, ["demo"], {}, ["ilt3", "one_long"])}
+    assert {"ilt3", "one_long"} <= made and "ilt5" not in made
+    with pytest.raises(IltError, match="no arm 'it3'; there are ilt3"):
+        list(planned(short, PARAMS, ["demo"], {}, ["it3"]))
+
+
 def test_differences_name_what_changed_alone():
     before = {"a": {"b": 1, "c": {"d": 2}}, "e": {"f": 1}}
     after = {"a": {"b": 1, "c": {"d": 3}}, "g": {"h": [1]}}

@@ -59,10 +59,7 @@ def run_ablation(
     names = data or list(file.data)
     if not data and manifest is None:
         names = [name for name in names if file.data[name].get("corpus.source") != "manifest"]
-    runs = list(planned(file, read_params(), names, _extra(file, names, manifest)))
-    known = [one.arm for one in runs]
-    if unknown := [arm for arm in arms if arm not in known]:
-        raise IltError(f"there is no arm {unknown[0]!r}; there are {', '.join(dict.fromkeys(known))}")
+    runs = list(planned(file, read_params(), names, _extra(file, names, manifest), arms))
     wanted = [one for one in runs if not arms or one.arm in arms]
     found = _Found(file, _there(runs))
     missing = [one for one in wanted if one.name not in found.records]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,20 @@ class Run:
 
 
 def planned(
-    file: AblationFile, params: dict[str, Any], data: Sequence[str], extra: dict[str, dict[str, Any]]
+    file: AblationFile,
+    params: dict[str, Any],
+    data: Sequence[str],
+    extra: dict[str, dict[str, Any]],
+    wanted: Collection[str] = (),
 ) -> Iterator[Run]:
     """All runs, seed by seed, full ILT first, since its stages serve the others from DVC's cache.
 
-    params: params.yaml. data: names of data sets; extra: further keys of params.yaml for a data set.
-    Raises IltError for a data set that ablation.yaml does not have, and for parameters that cannot be.
+    params: params.yaml. data: names of data sets; extra: further keys of params.yaml for a data set. wanted:
+    arms that there must be, if not all; of the others, those that cannot be made at this size are left out.
+    Raises IltError for a data set or an arm that there is not, and for parameters that cannot be.
     """
+    if unknown := [arm for arm in wanted if arm not in ARMS]:
+        raise IltError(f"there is no arm {unknown[0]!r}; there are {', '.join(ARMS)}")
     small = {}
     for name in data:
         if name not in file.data:
@@ -62,7 +69,12 @@ def planned(
     for seed in file.seeds:
         for name in data:
             for arm in ARMS:
-                values = arm_values(arm, small[name], seed, file.full_learning_rate)
+                try:
+                    values = arm_values(arm, small[name], seed, file.full_learning_rate)
+                except IltError:
+                    if not wanted or arm in wanted:
+                        raise
+                    continue
                 yield Run(name, seed, arm, values, tuple(differences(params, values)))
 
 
