@@ -12,6 +12,7 @@ benchmarks/results/selection.json and the table in docs/ablation.md.
 from __future__ import annotations
 
 import argparse
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ilt.evaluation.scoring import error_counts, rate
 from ilt.machine import machine
 from ilt.params import read_params
 from ilt.paths import write_json
-from ilt.revisions import filesystem
+from ilt.revisions import read_columns
 from pages import put
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,23 +71,16 @@ def judged(table: pl.DataFrame, truth: pl.DataFrame, normaliser: str) -> dict[st
 
 def measure(revision: str, normaliser: str) -> dict[str, Any]:
     """By iteration and table, what `judged` says."""
-    files = filesystem(revision)
-
-    def read(path: Path) -> pl.DataFrame:
-        with files.open(path.as_posix(), "rb") as file:
-            return pl.read_parquet(file)
-
-    truth = read(paths.POOL_REFERENCE)
-    found = {}
-    number = 1
-    if not files.exists(paths.POOL_REFERENCE.as_posix()):
+    truth = read_columns(paths.POOL_REFERENCE, revision)
+    if truth is None:
         raise SystemExit(f"{revision}: nothing ran there, or what was said in the pool is not known")
-    while files.exists(paths.labels(f"it{number}", TABLES[-1]).as_posix()):
+    found: dict[str, Any] = {}
+    for number in count(1):
         iteration = f"it{number}"
-        found[iteration] = {
-            name: judged(read(paths.labels(iteration, name)), truth, normaliser) for name in TABLES
-        }
-        number += 1
+        tables = {name: read_columns(paths.labels(iteration, name), revision) for name in TABLES}
+        if any(one is None for one in tables.values()):
+            break
+        found[iteration] = {name: judged(one, truth, normaliser) for name, one in tables.items()}
     if not found:
         raise SystemExit(f"{revision} has no label tables of it1: name a run of `ilt ablate --arm ilt3`")
     return found

@@ -32,10 +32,9 @@ def _extra(file: AblationFile, data: list[str], manifest: Path | None) -> dict[s
         if file.data.get(name, {}).get("corpus.source") == "manifest"
         and "corpus.manifest" not in file.data[name]
     ]
-    missing = wanting if manifest is None else []
-    if missing:
-        raise IltError(f"{missing[0]} needs --manifest PATH of its manifest")
     if manifest is None:
+        if wanting:
+            raise IltError(f"{wanting[0]} needs --manifest PATH of its manifest")
         return {}
     if not manifest.is_file():
         raise IltError(f"--manifest {manifest}: there is no such file")
@@ -71,7 +70,7 @@ def run_ablation(
             continue
         print(f"[{number}/{len(missing)}] {one.name}", flush=True)
         stages = run(one)
-        found.records[one.name] = record = _record(one)
+        found.records[one.name] = record = _record(one, _code_of(one))
         error = rate(record.ours.errors, record.ours.units)
         print(f"  {len(stages)} stages ran; test error {error:.1%}", flush=True)
         found.write(one.data, runs)
@@ -85,9 +84,13 @@ def _model_files(one: Run) -> str:
     return str(one.values["model"]["files"])
 
 
-def _record(one: Run) -> Record:
+def _code_of(one: Run) -> str:
+    """The hash of the code that an experiment ran with."""
+    return code_digest(_model_files(one), one.name)
+
+
+def _record(one: Run, code: str) -> Record:
     """Record what an experiment left, with the code that it ran with, and the base as it measured it."""
-    code = code_digest(_model_files(one), one.name)
     return write_record(one, code, outcome_of(one), outcome_of(one, base=True))
 
 
@@ -100,8 +103,8 @@ def _there(runs: list[Run]) -> dict[str, Record]:
         code = codes[_model_files(one)]
         if record := read_record(one, code):
             found[one.name] = record
-        elif is_done(one, known) and code_digest(_model_files(one), one.name) == code:
-            found[one.name] = _record(one)
+        elif is_done(one, known) and _code_of(one) == code:
+            found[one.name] = _record(one, code)
     return found
 
 

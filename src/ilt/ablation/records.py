@@ -54,21 +54,14 @@ def params_digest(run: Run) -> str:
     """
     told = resolve(check_params(run.values))
     told = {name: values for name, values in told.items() if name not in ("report", "sources")}
-    for section in told.values():
-        _by_content(section)
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def _by_content(section: Any) -> None:
-    """Put the hash of a manifest in the place of its path, wherever it stands in nested values."""
-    for key, value in section.items() if isinstance(section, dict) else ():
-        if key in ("manifest", "pool_reference") and value is not None:
-            path = Path(value)
+    corpus = told["corpus"]["corpus"]
+    for key in ("manifest", "pool_reference"):
+        if corpus[key] is not None:
+            path = Path(corpus[key])
             if not path.is_file():
                 raise IltError(f"corpus.{key}: there is no {path}")
-            section[key] = hashlib.sha256(path.read_bytes()).hexdigest()
-        else:
-            _by_content(value)
+            corpus[key] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _watched(model_files: str) -> list[str]:
