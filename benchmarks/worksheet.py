@@ -24,10 +24,10 @@ from rich.table import Table
 from ilt import paths
 from ilt.params import ITERATION_STAGES, TRAINING_STAGES
 from ilt.paths import replacing
+from pages import put
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, SHEET = Path("docs/course/4-plan.md"), Path("docs/course/worksheet.csv")
-MARKS = ("<!-- worksheet: benchmarks/worksheet.py -->\n", "<!-- end of worksheet -->\n")
 HEADER = ("", "unit", "example: the demo", "yours", "where it comes from")
 
 
@@ -179,14 +179,14 @@ def as_csv(rows: list[tuple[str, ...]]) -> str:
     return text.getvalue()
 
 
-def as_markdown(rows: list[tuple[str, ...]]) -> str:
+def as_markdown(rows: list[tuple[str, ...]]) -> list[str]:
     """The table of the page; formulas are in words, to be read without a spreadsheet."""
     lines = ["| | unit | example: the demo | where it comes from |", "|---|---|--:|---|"]
     for line, (says, unit, value, _, _) in zip(LINES, rows, strict=True):
         head = f"**{says}**" if not line.key else f"{says} (`{line.key}`)"
         where = "; ".join(part for part in (line.formula and f"= `{line.formula}`", line.where) if part)
         lines.append(f"| {head} | {unit} | {value} | {where} |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def main() -> None:
@@ -197,12 +197,9 @@ def main() -> None:
     args = parser.parse_args()
     rows = cells(example())
     if args.write:
-        page = PAGE.read_text(encoding="utf-8")
-        start, end = (page.index(mark) for mark in MARKS)
-        page = page[: start + len(MARKS[0])] + "\n" + as_markdown(rows) + "\n" + page[end:]
-        for path, text in ((SHEET, as_csv(rows)), (PAGE, page)):
-            with replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+        with replacing(SHEET) as temporary:
+            temporary.write_text(as_csv(rows), encoding="utf-8")
+        put(PAGE, "worksheet", "worksheet", as_markdown(rows))
         return
     table = Table(*(name for name in HEADER if name != "yours"))
     for says, unit, value, _, where in rows:

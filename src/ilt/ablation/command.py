@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from ilt.ablation.file import AblationFile, read_ablation_file
-from ilt.ablation.records import Record, code_digest, read_record, write_record
+from ilt.ablation.records import Record, code_digest, is_done, read_record, write_record
 from ilt.ablation.results import RESULTS, outcome_of, summarise
-from ilt.ablation.running import Run, is_done, planned, queue, run
+from ilt.ablation.running import Run, planned, queue, run
 from ilt.ablation.show import to_markdown
 from ilt.errors import IltError
 from ilt.evaluation.scoring import rate

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from pydantic import BaseModel, ConfigDict
 
 from ilt.ablation.results import RESULTS, Outcome
@@ -26,7 +27,7 @@ from ilt.paths import write_json
 from ilt.revisions import filesystem
 from ilt.stages.plan import resolve
 
-__all__ = ["RECORDS", "Record", "code_digest", "params_digest", "read_record", "write_record"]
+__all__ = ["RECORDS", "Record", "code_digest", "is_done", "params_digest", "read_record", "write_record"]
 
 RECORDS = RESULTS / "ablation"
 
@@ -47,12 +48,12 @@ def _path(run: Run) -> Path:
     return RECORDS / f"{run.name.removeprefix('ablate-')}.json"
 
 
-def params_digest(run: Run) -> str:
-    """A hash of what the stages are told; of a manifest, its text and not its place counts.
+def params_digest(values: dict[str, Any]) -> str:
+    """A hash of what the stages are told by a params.yaml; of a manifest, its text and not its place counts.
 
-    Raises IltError where the manifest is missing.
+    Raises IltError for parameters that cannot be, and where the manifest is missing.
     """
-    told = resolve(check_params(run.values))
+    told = resolve(check_params(values))
     told = {name: values for name, values in told.items() if name not in ("report", "sources")}
     corpus = told["corpus"]["corpus"]
     for key in ("manifest", "pool_reference"):
@@ -101,6 +102,18 @@ def code_digest(model_files: str, revision: str | None = None) -> str:
     return total.hexdigest()
 
 
+def is_done(run: Run, known: Container[str]) -> bool:
+    """Whether the run is among the experiments that are known, with stages that were told the same."""
+    if run.name not in known:
+        return False
+    wanted = params_digest(run.values)
+    found = yaml.safe_load(filesystem(run.name).read_text("params.yaml", encoding="utf-8"))
+    try:
+        return params_digest(found) == wanted
+    except IltError:  # an experiment of a former version, with parameters that there are no more
+        return False
+
+
 class _Told(BaseModel):
     """An outcome in a record. errors: of each test utterance, as text with spaces."""
 
@@ -141,7 +154,7 @@ def write_record(run: Run, code: str, ours: Outcome, base: Outcome) -> Record:
     threads = os.environ.get("OMP_NUM_THREADS", "")
     where = machine() | ({"threads": int(threads)} if threads.isdigit() else {})
     found = _File(
-        run=_names(run), params=params_digest(run), code=code, machine=where, said=ours.said,
+        run=_names(run), params=params_digest(run.values), code=code, machine=where, said=ours.said,
         units=" ".join(map(str, ours.units.tolist())), ours=_told(ours), base=_told(base),
     )  # fmt: skip
     write_json(_path(run), found.model_dump(), sort_keys=False)
@@ -169,7 +182,7 @@ def read_record(run: Run, code: str) -> Record | None:
         ) from None
     if found.run != _names(run) or any(len(one) != len(units) for one in errors):
         raise IltError(f"{path} is not a record of {run.name}; delete it, and the run is made again")
-    if found.code != code or found.params != params_digest(run):
+    if found.code != code or found.params != params_digest(run.values):
         return None
     outcomes = [
         Outcome(arm, run.seed, found.said, counts, units, told.dev, told.retention, told.minutes)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from ilt.ablation.arms import ARMS, arm_values, last_iteration, reduced
 from ilt.ablation.file import AblationFile
 from ilt.errors import IltError
 from ilt.experiments import override, queue_experiment, run_experiment
-from ilt.overrides import resolved
-from ilt.params import check_params
-from ilt.revisions import filesystem
 
-__all__ = ["Run", "differences", "is_done", "planned", "queue", "run"]
+__all__ = ["Run", "differences", "planned", "queue", "run"]
 
 LOGS = Path(".ilt") / "ablation"
 
@@ -88,14 +83,6 @@ def differences(before: dict[str, Any], after: dict[str, Any], above: str = "") 
         elif key not in before or old != value:
             found.append(override(f"{above}{key}", value))
     return found
-
-
-def is_done(run: Run, known: Container[str]) -> bool:
-    """Whether the run is among the experiments that are known, with exactly these parameters."""
-    if run.name not in known:
-        return False
-    found = yaml.safe_load(filesystem(run.name).read_text("params.yaml", encoding="utf-8"))
-    return resolved(check_params(found)) == resolved(check_params(run.values))
 
 
 def run(one: Run) -> tuple[str, ...]:

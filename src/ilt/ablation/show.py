@@ -50,15 +50,17 @@ def _sentences(found: dict[str, Any]) -> list[str]:
 def to_markdown(found: dict[str, Any]) -> str:
     """A table and what follows from it, for one data set."""
     rows = [
-        f"| arm | what it is | seeds | test | retention | minutes | gain of `{OURS}` over it [95 %] |",
-        "|---|---|---|---|---|---|---|",
+        "| arm | what it is | seeds | test | retention | minutes "
+        f"| gain of `{OURS}` over it [95 %] | by seed |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, arm in found["arms"].items():
         what = "the base as it is" if name == "base" else ARMS[name][0]
         contrast = found["contrasts"].get(f"{OURS}-vs-{name}")
         gain = interval(contrast | {"micro": contrast["gain"]}) if contrast else ""
+        by_seed = ", ".join(f"{100 * one:+.1f}" for one in contrast["by_seed"]) if contrast else ""
         minutes = f"{np.mean(arm['minutes']):.1f}" if name != "base" else ""
         cells = [f"`{name}`", what, str(len(arm["seeds"])), _spread(arm["test_micro"]),
-                 _spread(arm["retention"]), minutes, gain]  # fmt: skip
+                 _spread(arm["retention"]), minutes, gain, by_seed]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join([*rows, "", *_sentences(found)]) + "\n"
