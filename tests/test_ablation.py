@@ -60,6 +60,16 @@ def test_every_arm_can_be_made_of_a_default_that_interpolates(small):
     assert set(scales.values()) == {0.7}
 
 
+def test_other_plain_loras_differ_in_one_setting_alone(small):
+    plain, wide, gentle = (
+        check_params(arm_values(arm, small, 1, 0.2)).training("it1", "focus")
+        for arm in ("one_long", "one_wide", "one_gentle")
+    )
+    assert wide.lora.r == 2 * plain.lora.r and gentle.learning_rate == plain.learning_rate / 2
+    assert wide.model_copy(update={"lora": plain.lora}) == plain
+    assert gentle.model_copy(update={"learning_rate": plain.learning_rate}) == plain
+
+
 def test_arms_that_iterate_share_their_first_iteration(small):
     first = [arm_values(arm, small, 1, 0.2)["iterations"]["it1"] for arm in ("ilt2", "ilt3", "ilt5")]
     assert first[0] == first[1] == first[2]
@@ -165,7 +175,7 @@ def test_an_arm_that_is_not_clearly_beaten_is_said_so():
     rng = np.random.default_rng(3)
     errors = rng.integers(0, 4, 40)
     page = to_markdown(summarise([outcome("ilt3", 1, errors), outcome("no_fix", 1, errors[::-1])]))
-    assert "not clearly ahead of" in page and "`no_fix`" in page
+    assert "no clear advantage over" in page and "`no_fix`" in page
     assert "Not run yet" in page and "`one_long`" in page.split("Not run yet")[1]
 
 

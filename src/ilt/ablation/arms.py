@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ilt.errors import IltError
-from ilt.overrides import Values, set_everywhere
+from ilt.overrides import Values, set_everywhere, set_value, value_at
 from ilt.params import TRAINING_STAGES, check_params
 
 __all__ = ["ARMS", "MIXTURES", "PLAIN", "arm_values", "last_iteration", "reduced"]
 
-PLAIN = ("one_long", "one_half", "reset_no_pseudo")
+PLAIN = ("one_long", "one_half", "one_wide", "one_gentle", "reset_no_pseudo")
 """Plain LoRA: arms that train LoRA on gold alone. ILT is compared with the best of them."""
 
 
@@ -112,6 +112,18 @@ def _half(values: Values, factor: float) -> None:
             entry[stage]["steps"] //= 2
 
 
+def _one(key: str, factor: float) -> Callable[[Values, float], None]:
+    """One long LoRA with one setting times `factor`, since those of the first focus were chosen for ILT."""
+
+    def change(values: Values, full: float) -> None:
+        _mode("single")(values, full)
+        first = _order(values)[0]
+        now = value_at(check_params(values).training(first, "focus").model_dump(), key)
+        set_value(values, f"iterations.{first}.focus.{key}", type(now)(now * factor))
+
+    return change
+
+
 def _method(method: str) -> Callable[[Values, float], None]:
     return lambda values, _: set_everywhere(values, "select.method", method)
 
@@ -139,6 +151,8 @@ ARMS: dict[str, tuple[str, Callable[[Values, float], None]]] = {
     "ilt3": ("full ILT, three iterations", _ilt(3)),
     "one_long": ("one long LoRA on gold", _mode("single")),
     "one_half": ("one LoRA on gold for half as many steps", _half),
+    "one_wide": ("one long LoRA on gold of twice the rank", _one("lora.r", 2)),
+    "one_gentle": ("one long LoRA on gold with half the learning rate", _one("learning_rate", 0.5)),
     "full_ft": ("full fine-tuning on gold", _mode("full")),
     "reset_no_pseudo": ("merge-and-reset on gold, without pseudo-labels", _gold(1.0)),
     "continue": ("ILT's data, but one adapter trained on and on", _mode("continue")),

@@ -162,7 +162,9 @@ def _write_page(file: AblationFile) -> None:
     head = (
         "# Does it pay?\n\nWritten by `ilt ablate` from `benchmarks/results/ablation-*.json`; "
         "[ablation.md](ablation.md) says how. Error rates in %, mean and standard deviation over seeds; "
-        "gains in points; all arms have equally many optimiser steps, but for `one_half`.\n"
+        "gains in points; all arms have equally many optimiser steps, but for `one_half`. Checkpoints, "
+        "calibration and the best plain LoRA are chosen on dev. Minutes are of machines that were busy with "
+        "other things to different degrees: read no ratio below two from them.\n"
     )
     with replacing(PAGE) as temporary:
         temporary.write_text("\n".join([head, *parts]), encoding="utf-8")

@@ -32,7 +32,7 @@ def _sentences(found: dict[str, Any]) -> list[str]:
     ]
     if contrasts:
         lines.append(
-            f"`{OURS}` is not clearly ahead of (its interval holds 0 or lies below): "
+            f"`{OURS}` has no clear advantage over (the interval holds 0 or lies below it): "
             f"{', '.join(f'`{name}`' for name in behind)}."
             if behind
             else f"`{OURS}` is ahead of every arm but the oracle with its interval clear of 0."
@@ -50,9 +50,9 @@ def _sentences(found: dict[str, Any]) -> list[str]:
 def to_markdown(found: dict[str, Any]) -> str:
     """A table and what follows from it, for one data set."""
     rows = [
-        "| arm | what it is | seeds | test | retention | minutes "
+        "| arm | what it is | seeds | test | dev | retention | minutes "
         f"| gain of `{OURS}` over it [95 %] | by seed |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, arm in found["arms"].items():
         what = "the base as it is" if name == "base" else ARMS[name][0]
@@ -61,6 +61,6 @@ def to_markdown(found: dict[str, Any]) -> str:
         by_seed = ", ".join(f"{100 * one:+.1f}" for one in contrast["by_seed"]) if contrast else ""
         minutes = f"{np.mean(arm['minutes']):.1f}" if name != "base" else ""
         cells = [f"`{name}`", what, str(len(arm["seeds"])), _spread(arm["test_micro"]),
-                 _spread(arm["retention"]), minutes, gain, by_seed]  # fmt: skip
+                 _spread(arm["dev_micro"]), _spread(arm["retention"]), minutes, gain, by_seed]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join([*rows, "", *_sentences(found)]) + "\n"
