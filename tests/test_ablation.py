@@ -14,9 +14,10 @@ from ilt.ablation.arms import ARMS, arm_values, last_iteration, reduced
 from ilt.ablation.file import read_ablation_file
 from ilt.ablation.records import RECORDS, params_digest, read_record, write_record
 from ilt.ablation.results import Outcome, summarise
-from ilt.ablation.running import differences, planned
+from ilt.ablation.running import planned
 from ilt.ablation.show import to_markdown
 from ilt.errors import IltError
+from ilt.experiments import differences
 from ilt.params import TRAINING_STAGES, check_params, read_params
 from ilt.stages.plan import resolve
 from test_pipeline import ROOT, edit_params, new_repository, run, stages_run
@@ -154,7 +155,7 @@ def test_contrasts_are_gains_of_full_ilt_and_tell_what_it_closes():
     assert result["closed"] == pytest.approx(0.75)
     assert result["arms"]["ilt3"]["minutes"] == [2.5, 2.5]
     page = to_markdown(result)
-    assert "ahead of every arm but the oracle" in page and "closes 75 %" in page
+    assert "ahead of all of these but the oracle" in page and "closes 75 %" in page
 
 
 def test_the_same_utterances_in_two_seeds_are_no_more_evidence_than_one():
@@ -177,6 +178,37 @@ def test_an_arm_that_is_not_clearly_beaten_is_said_so():
     page = to_markdown(summarise([outcome("ilt3", 1, errors), outcome("no_fix", 1, errors[::-1])]))
     assert "no clear advantage over" in page and "`no_fix`" in page
     assert "Not run yet" in page and "`one_long`" in page.split("Not run yet")[1]
+
+
+def test_the_base_alone_is_no_comparison():
+    errors = np.array([1, 2, 0, 3] * 5)
+    better = to_markdown(summarise([outcome("ilt3", 1, errors), outcome("base", 1, errors + 1)]))
+    assert "ahead of" not in better and "advantage" not in better
+    same = to_markdown(summarise([outcome("ilt3", 1, errors), outcome("base", 1, errors)]))
+    assert "no clear advantage over" in same and "`base`" in same
+
+
+def test_the_best_plain_lora_is_chosen_over_the_seeds_that_all_have():
+    errors = np.array([1, 2, 0, 3] * 5)
+    found = [outcome("one_half", 2, errors, dev=0.12), outcome("ilt3", 2, errors)]
+    found += [outcome("one_long", seed, errors, dev=dev) for seed, dev in ((1, 0.3), (2, 0.1), (3, 0.1))]
+    assert summarise(found)["best_plain"] == "one_long"
+    assert summarise([*found, outcome("one_wide", 1, errors, dev=0.05)])["best_plain"] is None
+
+
+def test_a_key_that_an_arm_changes_must_stand_in_params_yaml(small):
+    values = copy.deepcopy(small)
+    del values["merge"]
+    with pytest.raises(IltError, match=r"full_ft changes .*merge.* write it there"):
+        arm_values("full_ft", values, 1, 0.2)
+
+
+def test_a_stage_that_is_left_out_stays_so():
+    values = copy.deepcopy(PARAMS)
+    values["iterations"]["it2"]["focus"]["steps"] = 0
+    small = reduced(values, {}, 0.5)
+    assert small["iterations"]["it2"]["focus"]["steps"] == 0
+    assert arm_values("ilt5", small, 1, 0.2)["iterations"]["it3"]["focus"]["steps"] == 0
 
 
 def test_a_number_is_the_same_however_dvc_writes_it(small):

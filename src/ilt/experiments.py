@@ -31,6 +31,7 @@ from ilt.revisions import filesystem
 __all__ = [
     "ExperimentError",
     "Ran",
+    "differences",
     "experiments",
     "minutes_of",
     "override",
@@ -63,6 +64,20 @@ class Ran:
 
     name: str
     stages: tuple[str, ...]
+
+
+def differences(before: dict[str, Any], after: dict[str, Any], above: str = "") -> list[str]:
+    """Overrides for `dvc exp run -S` that make `after` of `before`: nested sections, `above` in front."""
+    found = [f"~{above}{key}" for key in before if key not in after]
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(old, dict) and isinstance(value, dict) and old and value:
+            found += differences(old, value, f"{above}{key}.")
+        elif key not in before or old != value:
+            # Set over a section, a section would be merged into it.
+            found += [f"~{above}{key}"] if isinstance(old, dict) and old else []
+            found.append(override(f"{above}{key}", value))
+    return found
 
 
 def override(key: str, value: Any) -> str:
@@ -101,12 +116,19 @@ def experiments() -> set[str]:
 
 
 def remove_experiment(name: str) -> None:
-    """Forget an experiment, if there is one; what its stages made stays in DVC's cache."""
-    from dvc.repo import Repo
+    """Forget all experiments of a name, of whatever commit, queued ones too.
 
-    if name in experiments():
-        with redirect_stdout(StringIO()), Repo() as repo:
-            repo.experiments.remove(exp_names=[name])
+    What their stages made stays in DVC's cache.
+    """
+    from dvc.repo import Repo
+    from dvc.repo.experiments.utils import exp_refs_by_names, remove_exp_refs
+
+    with redirect_stdout(StringIO()), Repo() as repo:
+        # DVC's own `remove` refuses a name that experiments of two commits have.
+        remove_exp_refs(repo.scm, exp_refs_by_names(repo.scm, {name})[name])
+        queue = repo.experiments.celery_queue
+        for entry in [entry for entry in queue.iter_queued() if entry.name == name]:
+            queue.remove([entry.stash_rev])
 
 
 def _command(how: str, name: str, overrides: Sequence[str], targets: Sequence[str]) -> list[str]:
@@ -115,7 +137,11 @@ def _command(how: str, name: str, overrides: Sequence[str], targets: Sequence[st
 
 
 def queue_experiment(name: str, overrides: Sequence[str] = (), targets: Sequence[str] = ()) -> None:
-    """Put an experiment into DVC's queue, for `dvc queue start`. Raises IltError where DVC refuses it."""
+    """Put an experiment into DVC's queue, for `dvc queue start`; one of this name is replaced.
+
+    Raises IltError where DVC refuses it.
+    """
+    remove_experiment(name)
     done = subprocess.run(
         _command("--queue", name, overrides, targets), check=False, text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -142,12 +168,14 @@ def run_experiment(
     remove_experiment(name)
     command = _command("--temp", name, overrides, targets)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    # The code of the copy, which DVC hashes, and not that of the workspace, where an editable install points.
+    code = os.pathsep.join(["src", *filter(None, [os.environ.get("PYTHONPATH")])])
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
     stages: list[str] = []
     tail: deque[str] = deque(maxlen=TAIL)
     process = psutil.Popen(
-        command, env={**os.environ, "PATH": path}, text=True, errors="replace",
+        command, env={**os.environ, "PATH": path, "PYTHONPATH": code}, text=True, errors="replace",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:

@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from ilt.errors import IltError
 
@@ -39,6 +40,7 @@ __all__ = [
     "check_params",
     "load_params",
     "merged",
+    "parse_yaml",
     "read_params",
     "read_yaml",
     "validated",
@@ -649,11 +651,20 @@ def read_params(path: Path = Path("params.yaml")) -> Any:
 def read_yaml(path: Path, lacking: str) -> Any:
     """What a YAML file says. Raises IltError where it is not YAML, or is missing: then it says `lacking`."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise IltError(f"{path} is missing; {lacking}") from None
-    except yaml.YAMLError as error:
-        raise IltError(f"{path} is not YAML: {error}") from None
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """What a text in YAML says, as DVC reads it: YAML 1.2, where `no` is a text and 2e-05 a number.
+
+    Raises IltError, with the file or place `where`, for what is not YAML.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise IltError(f"{where} is not YAML: {error}") from None
 
 
 def check_params(values: Any) -> Params:

@@ -17,7 +17,7 @@ PLAIN = ("one_long", "one_half", "one_wide", "one_gentle", "reset_no_pseudo")
 
 
 def reduced(values: Values, settings: dict[str, Any], steps: float) -> Values:
-    """params.yaml with `settings` (dotted keys) and with all steps times `steps`, at least 1.
+    """params.yaml with `settings` (dotted keys) and with all steps times `steps`: at least 1, or 0 as before.
 
     A key of a stage means all iterations, those that override it too. Steps are written out for each stage of
     each iteration. Raises IltError for keys that do not exist.
@@ -36,7 +36,8 @@ def reduced(values: Values, settings: dict[str, Any], steps: float) -> Values:
                 raise IltError(
                     f"{stage} of {name} is given in epochs; an ablation at equal steps needs steps"
                 )
-            entry[stage] = (entry.get(stage) or {}) | {"steps": max(1, round(section.steps * steps))}
+            fewer = max(1, round(section.steps * steps)) if section.steps else 0  # 0: it is left out
+            entry[stage] = (entry.get(stage) or {}) | {"steps": fewer}
     return changed
 
 
@@ -79,7 +80,7 @@ def _ilt(count: int) -> Callable[[Values, float], None]:
             entry = copy.deepcopy(entries[number])
             steps = _steps(values, order[number])
             found = _split(share, [steps[stage] for stage in TRAINING_STAGES])
-            if min(found) < 1:
+            if any(part < 1 for stage, part in zip(TRAINING_STAGES, found, strict=True) if steps[stage]):
                 raise IltError(
                     f"{total} steps are too few for {count} iterations; raise steps in ablation.yaml"
                 )
@@ -172,7 +173,12 @@ def arm_values(arm: str, values: Values, seed: int, full_learning_rate: float) -
     """params.yaml of one arm with one seed. Raises IltError where the parameters cannot be."""
     changed = copy.deepcopy(values)
     changed["seed"] = seed
-    ARMS[arm][1](changed, full_learning_rate)
+    try:
+        ARMS[arm][1](changed, full_learning_rate)
+    except KeyError as missing:
+        raise IltError(
+            f"the arm {arm} changes {missing.args[0]}, which params.yaml does not say; write it there"
+        ) from None
     check_params(changed)
     return changed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,14 @@ __all__ = ["run_ablation"]
 PAGE = Path("docs") / "RESULTS.md"
 
 
+def _wants_manifest(file: AblationFile, name: str) -> bool:
+    told = file.data.get(name, {})
+    return told.get("corpus.source") == "manifest" and "corpus.manifest" not in told
+
+
 def _extra(file: AblationFile, data: list[str], manifest: Path | None) -> dict[str, dict[str, Any]]:
     """The manifest for data sets that want one. Raises IltError where it is missing."""
-    wanting = [
-        name
-        for name in data
-        if file.data.get(name, {}).get("corpus.source") == "manifest"
-        and "corpus.manifest" not in file.data[name]
-    ]
+    wanting = [name for name in data if _wants_manifest(file, name)]
     if manifest is None:
         if wanting:
             raise IltError(f"{wanting[0]} needs --manifest PATH of its manifest")
@@ -57,7 +58,7 @@ def run_ablation(
     file = read_ablation_file(path)
     names = data or list(file.data)
     if not data and manifest is None:
-        names = [name for name in names if file.data[name].get("corpus.source") != "manifest"]
+        names = [name for name in names if not _wants_manifest(file, name)]
     runs = list(planned(file, read_params(), names, _extra(file, names, manifest), arms))
     wanted = [one for one in runs if not arms or one.arm in arms]
     found = _Found(file, _there(runs))
@@ -104,7 +105,8 @@ def _there(runs: list[Run]) -> dict[str, Record]:
         if record := read_record(one, code):
             found[one.name] = record
         elif is_done(one, known) and _code_of(one) == code:
-            found[one.name] = _record(one, code)
+            with suppress(FileNotFoundError):  # what it made is not in DVC's cache any more
+                found[one.name] = _record(one, code)
     return found
 
 

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from ilt.ablation.results import RESULTS, Outcome
 from ilt.ablation.running import Run
 from ilt.errors import IltError
 from ilt.machine import machine
-from ilt.params import check_params, read_yaml
+from ilt.params import check_params, parse_yaml, read_yaml
 from ilt.paths import write_json
 from ilt.revisions import filesystem
 from ilt.stages.plan import resolve
@@ -107,9 +106,9 @@ def is_done(run: Run, known: Container[str]) -> bool:
     if run.name not in known:
         return False
     wanted = params_digest(run.values)
-    found = yaml.safe_load(filesystem(run.name).read_text("params.yaml", encoding="utf-8"))
+    found = filesystem(run.name).read_text("params.yaml", encoding="utf-8")
     try:
-        return params_digest(found) == wanted
+        return params_digest(parse_yaml(found, f"params.yaml of {run.name}")) == wanted
     except IltError:  # an experiment of a former version, with parameters that there are no more
         return False
 

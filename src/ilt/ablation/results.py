@@ -15,6 +15,7 @@ from ilt.ablation.arms import ARMS, PLAIN
 from ilt.ablation.running import Run
 from ilt.evaluation.scoring import frame_errors, gain_interval, rate
 from ilt.experiments import minutes_of, predictions_of
+from ilt.params import check_params
 from ilt.revisions import filesystem
 
 __all__ = ["RESULTS", "Outcome", "outcome_of", "summarise"]
@@ -58,7 +59,7 @@ def outcome_of(run: Run, base: bool = False) -> Outcome:
         )
 
     said = hashlib.sha256("\n".join(test["reference"]).encode()).hexdigest()
-    order = list(run.values["iterations"])
+    order = check_params(run.values).ordered_iterations()
     minutes = 0.0 if base else minutes_of(files, order[: order.index(run.last) + 1])
     return Outcome(
         "base" if base else run.arm, run.seed, said, errors, units,
@@ -91,8 +92,8 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """JSON-ready results of one data set, all figures fractions, lists by seed.
 
     arms: by name `test_micro`, `dev_micro`, `retention`, `minutes` and `seeds`. contrasts: of `OURS` with
-    each arm. best_plain: the best plain LoRA (`PLAIN`, by mean on dev). closed: the share of the distance
-    between that one and the oracle that `OURS` closes, None without both.
+    each arm. best_plain: the best plain LoRA (`PLAIN`, by mean on dev, over the seeds that all of them have).
+    closed: the share of the distance between that one and the oracle that `OURS` closes, None without both.
     """
     by_arm: dict[str, list[Outcome]] = {}
     for one in sorted(outcomes, key=lambda one: one.seed):
@@ -119,8 +120,13 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         if name != OURS and shared & {one.seed for one in by_arm[name]}
     }
     plain = [name for name in PLAIN if name in by_arm and None not in arms[name]["dev_micro"]]
-    if plain:
-        best = min(plain, key=lambda name: float(np.mean(arms[name]["dev_micro"])))
+    common = set.intersection(*({one.seed for one in by_arm[name]} for name in plain)) if plain else set()
+    if common:
+
+        def on_dev(name: str) -> float:
+            return float(np.mean([one.dev for one in by_arm[name] if one.seed in common]))
+
+        best = min(plain, key=on_dev)
         result["best_plain"] = best
         oracle = result["contrasts"].get(f"{OURS}-vs-oracle")
         gained = result["contrasts"].get(f"{OURS}-vs-{best}")

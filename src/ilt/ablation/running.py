@@ -10,9 +10,9 @@ from typing import Any
 from ilt.ablation.arms import ARMS, arm_values, last_iteration, reduced
 from ilt.ablation.file import AblationFile
 from ilt.errors import IltError
-from ilt.experiments import override, queue_experiment, run_experiment
+from ilt.experiments import differences, queue_experiment, run_experiment
 
-__all__ = ["Run", "differences", "planned", "queue", "run"]
+__all__ = ["Run", "planned", "queue", "run"]
 
 LOGS = Path(".ilt") / "ablation"
 
@@ -71,18 +71,6 @@ def planned(
                         raise
                     continue
                 yield Run(name, seed, arm, values, tuple(differences(params, values)))
-
-
-def differences(before: dict[str, Any], after: dict[str, Any], above: str = "") -> list[str]:
-    """Overrides for `dvc exp run -S` that make `after` of `before`."""
-    found = [f"~{above}{key}" for key in before if key not in after]
-    for key, value in after.items():
-        old = before.get(key)
-        if isinstance(old, dict) and isinstance(value, dict) and old and value:
-            found += differences(old, value, f"{above}{key}.")
-        elif key not in before or old != value:
-            found.append(override(f"{above}{key}", value))
-    return found
 
 
 def run(one: Run) -> tuple[str, ...]:

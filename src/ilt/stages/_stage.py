@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+import ilt
 from ilt import paths
 from ilt.errors import IltError
 
@@ -69,6 +70,26 @@ class Stage:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _check_code() -> None:
+    """Raise IltError where the modules that run are not those of the repository that the stage runs in.
+
+    An experiment runs in a copy of the repository, whose code DVC hashes, while an editable install is that
+    of the workspace, where somebody may have changed it since.
+    """
+    runs, own = Path(ilt.__file__).parent, Path("src/ilt").resolve()
+    if runs == own:
+        return
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    loaded = {Path(file) for file in files if file}
+    for path in sorted(path for path in loaded if path.is_relative_to(runs)):
+        there = own / path.relative_to(runs)
+        if there.is_file() and there.read_bytes() != path.read_bytes():
+            raise IltError(
+                f"{there} is not what runs, {path}: it was changed after this experiment was made. Run it "
+                "again; or with its own code: PYTHONPATH=src before `dvc queue start` or `dvc exp run`"
+            )
+
+
 def run_stage(name: str, body: Callable[[Stage], None], iterated: bool = True, costed: bool = True) -> None:
     """Run a stage as a program: `python -m ilt.stages.NAME [ITERATION]`.
 
@@ -83,8 +104,10 @@ def run_stage(name: str, body: Callable[[Stage], None], iterated: bool = True, c
         path = paths.plan(name, iteration if iterated else None)
         if not path.is_file():
             raise IltError(f"{path} is missing; run `dvc repro`, which starts with the stage `plan`")
+        _check_code()
         stage = Stage(name, iteration, paths.read_json(path))
         body(stage)
+        _check_code()  # with the modules that were loaded late
         stage.finish(time.monotonic() - started if costed else None)
     except IltError as error:
         print(f"ERROR: {error}", file=sys.stderr)
