@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,52 +18,33 @@ from typing import Any
 import polars as pl
 import yaml
 
-from ilt.ablation.arms import arm_values
+from clones import ROOT, cloned, repro
+from ilt.ablation.arms import arm_values, last_iteration
 from ilt.evaluation.assess import compare
 from ilt.machine import machine
-from ilt.params import merged
+from ilt.params import merged, read_params
 from ilt.paths import write_json
 
-ROOT = Path(__file__).resolve().parents[1]
-
-ARMS: dict[str, dict[str, Any]] = {
-    "ilt": {},
-    "single": {"adapter": {"mode": "single"}},
-    "half": {},
-    "continue": {"adapter": {"mode": "continue"}},
-    "no_pseudo": {"feedback": {"gold_share": 1.0}, "fix": {"gold_share": 1.0}},
-    "unfiltered": {"select": {"method": "all"}},
-}
-"""ilt: the defaults. single: one long LoRA on gold. half: the same for half as many steps, as in
-`ilt ablate`. continue: one LoRA trained on and on, no merge-and-reset.
-no_pseudo: merge-and-reset on gold alone. unfiltered: all pseudo-labels."""
+ARMS = {
+    "ilt": "ilt3", "single": "one_long", "half": "one_half", "continue": "continue",
+    "no_pseudo": "reset_no_pseudo", "unfiltered": "unfiltered",
+}  # fmt: skip
+"""The arms of `ilt ablate` (docs/ablation.md) that can be run, by their name here."""
 
 
-def run_arm(name: str, corpus: dict[str, Any], overrides: dict[str, Any], folder: Path) -> Path:
+def values_of(name: str, corpus: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """params.yaml of an arm."""
+    values = merged(merged(read_params(ROOT / "params.yaml"), corpus), overrides)
+    return arm_values(ARMS[name], values, values["seed"], 1.0)
+
+
+def run_arm(values: dict[str, Any], name: str, folder: Path) -> Path:
     """Run one arm in a clone below `folder`, or go on in the one that is there; returns the clone."""
-    clone = folder / name
-    if not clone.is_dir():
-        _clone(clone, name, corpus, overrides)
-    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    clone = cloned(folder, name, values)
     # A single LoRA is the same model in every iteration, so that the first says it all.
-    target = ["evaluate@it1"] if last(name) == "it1" else []
-    subprocess.run(["dvc", "repro", *target], cwd=clone, env={**os.environ, "PATH": search}, check=True)
+    last = last_iteration(values)
+    repro(clone, *([] if last == list(values["iterations"])[-1] else [f"evaluate@{last}"]))
     return clone
-
-
-def _clone(clone: Path, name: str, corpus: dict[str, Any], overrides: dict[str, Any]) -> None:
-    subprocess.run(["git", "clone", "--quiet", "--local", str(ROOT), str(clone)], check=True)
-    path = clone / "params.yaml"
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for part in (corpus, ARMS[name], overrides):
-        values = merged(values, part)
-    if name == "half":
-        values = arm_values("one_half", values, values["seed"], 1.0)
-    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-
-
-def last(name: str) -> str:
-    return "it1" if name in ("single", "half") else "it3"
 
 
 def main() -> None:
@@ -104,16 +82,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        clones = {arm: run_arm(arm, corpus, overrides, folder.resolve()) for arm in arms}
+        values = {arm: values_of(arm, corpus, overrides) for arm in arms}
+        clones = {arm: run_arm(values[arm], arm, folder.resolve()) for arm in arms}
         if "ilt" in clones:
             result |= json.loads((clones["ilt"] / "data/metrics/summary.json").read_text(encoding="utf-8"))
             ours = pl.read_parquet(clones["ilt"] / "data/predictions/it3.parquet")
         for arm, clone in clones.items():
             if arm == "ilt":
                 continue
-            found = json.loads((clone / f"data/evaluations/{last(arm)}.json").read_text(encoding="utf-8"))
+            last = last_iteration(values[arm])
+            found = json.loads((clone / f"data/evaluations/{last}.json").read_text(encoding="utf-8"))
             if "ilt" in clones:
-                theirs = pl.read_parquet(clone / f"data/predictions/{last(arm)}.parquet")
+                theirs = pl.read_parquet(clone / f"data/predictions/{last}.parquet")
                 found["ilt_over_this"] = compare(theirs, ours, "basic", 2000, 1)
             result["arms"][arm] = found
             print(arm, found["test"]["micro"], found.get("ilt_over_this"))

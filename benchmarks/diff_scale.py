@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 
 from ilt.machine import machine
+from ilt.paths import write_json
 
 VOCABULARY = 20_000
 LANGUAGES = ("ar", "bn", "de", "en", "es", "fr", "it", "ko", "pt", "ru")
@@ -162,10 +163,9 @@ def main() -> None:
         "tools": found,
         "times_the_seconds_of_ilt_diff": ratios,
     }
-    text = json.dumps(told, indent=2) + "\n"
-    print(text)
+    print(json.dumps(told, indent=2))
     if options.output:
-        options.output.write_text(text)
+        write_json(options.output, told, sort_keys=False)
 
 
 if __name__ == "__main__":

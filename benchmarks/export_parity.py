@@ -21,8 +21,10 @@ from typing import Any
 
 import polars as pl
 
-from arms import ROOT, last, run_arm
+from arms import run_arm, values_of
+from clones import ROOT
 from ilt import paths
+from ilt.ablation.arms import last_iteration
 from ilt.asr.lineage import read_lineage
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.export.heard import heard_by_recogniser
@@ -30,6 +32,7 @@ from ilt.export.options import RECORD
 from ilt.export.parity import measure
 from ilt.machine import machine
 from ilt.params import load_params
+from pages import put
 
 FORMS: dict[str, list[str]] = {
     "merged, float32, in `transformers.pipeline`": ["merged"],
@@ -42,18 +45,18 @@ FORMS: dict[str, list[str]] = {
     "ctranslate2, float16": ["ctranslate2", "--quantization", "float16"],
     "ctranslate2, int8": ["ctranslate2", "--quantization", "int8"],
 }
-PAGE, BEGIN, END = ROOT / "docs" / "export.md", "<!-- parity -->", "<!-- /parity -->"
+PAGE = ROOT / "docs" / "export.md"
 
 
-def exported(options: list[str]) -> dict[str, Any]:
-    """The record of one form, and the megabytes and seconds that it took."""
+def exported(iteration: str, options: list[str]) -> dict[str, Any]:
+    """The record of one form of an iteration's model, and the megabytes and seconds that it took."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "exported"
         started = time.monotonic()
         command = [
             "ilt",
             "export",
-            last("ilt"),
+            iteration,
             "--to",
             *options,
             "--output",
@@ -69,9 +72,9 @@ def exported(options: list[str]) -> dict[str, Any]:
     return {**found["parity"], **kept, "megabytes": round(size / 1e6, 1), "seconds": seconds}
 
 
-def references() -> dict[str, dict[str, Any]]:
+def references(iteration: str) -> dict[str, dict[str, Any]]:
     """What differs without any export: the recogniser with other batches, and with its whole context."""
-    params, lineage = load_params(), read_lineage(paths.lineage(last("ilt")))
+    params, lineage = load_params(), read_lineage(paths.lineage(iteration))
     dev = UTTERANCE_TABLE.read(paths.UTTERANCES).filter(pl.col("split") == "dev").sort("id")
     ours = heard_by_recogniser(lineage, dev, params.model, "pipeline")
     found = {}
@@ -84,7 +87,7 @@ def references() -> dict[str, dict[str, Any]]:
     return found
 
 
-def table(rows: dict[str, dict[str, Any]]) -> str:
+def table(rows: dict[str, dict[str, Any]]) -> list[str]:
     """The table of the page."""
     lines = ["| | identical texts | error rate | difference in points | MB | missing of the update |"]
     lines.append("|---|---|---|---|---|---|")
@@ -94,7 +97,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
             f"| {name} | {100 * row['identical']:.1f} % | {100 * row['exported']:.2f} % | "
             f"{row['points']:+.2f} | {row.get('megabytes', '')} | {missing} |"
         )
-    return "\n".join(lines)
+    return lines
 
 
 def main() -> None:
@@ -117,17 +120,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = (args.keep or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.chdir(run_arm("ilt", corpus, {}, folder)):
-            rows = references() | {name: exported(options) for name, options in FORMS.items()}
+        values = values_of("ilt", corpus, {})
+        last = last_iteration(values)
+        with contextlib.chdir(run_arm(values, "ilt", folder)):
+            rows = references(last) | {name: exported(last, options) for name, options in FORMS.items()}
     result = {"machine": machine(), "forms": rows}
     default = ROOT / "benchmarks" / "results" / "export-parity.json"
     paths.write_json(args.output or default, result, sort_keys=False)
     if args.output:
         return
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    with paths.replacing(PAGE) as temporary_page:
-        temporary_page.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{after}", encoding="utf-8")
+    put(PAGE, "export_parity", "parity", table(rows))
 
 
 if __name__ == "__main__":

@@ -23,11 +23,12 @@ from typing import Any
 import yaml
 
 import whisper_families
+from ilt.paths import write_json
+from pages import put
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "families.json"
 PAGE = ROOT / "docs" / "models.md"
-BEGIN, END = "<!-- families: begin -->\n", "<!-- families: end -->\n"
 STAGES = (
     "plan", "sources", "corpus", "baseline", "focus", "label", "select", "feedback", "correct", "fix",
     "evaluate", "report",
@@ -107,14 +108,14 @@ def run(family: Family) -> dict[str, Any]:
         return found | {"test": [round(summary[it]["test"]["micro"], 4) for it in ("base", "it1")]}
 
 
-def table(found: dict[str, dict[str, Any]]) -> str:
+def table(found: dict[str, dict[str, Any]]) -> list[str]:
     """The Markdown table: a row a family, a column a stage."""
     lines = ["| | " + " | ".join((*STAGES, "test error, %")) + " |", "|---" * (len(STAGES) + 2) + "|"]
     for name, stages in found.items():
         marks = ["yes" if stages.get(stage) else "**no**" for stage in STAGES]
         rates = " → ".join(f"{100 * rate:.1f}" for rate in stages.get("test", []))
         lines.append(f"| {name} | " + " | ".join((*marks, rates)) + " |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def main() -> None:
@@ -129,11 +130,9 @@ def main() -> None:
         known = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
         found = {other: known.get(other) for other in FAMILIES} | {name: result}
         found = {other: stages for other, stages in found.items() if stages}
-        RESULT.write_text(json.dumps(found, indent=2) + "\n")
-        page = PAGE.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN)
-        PAGE.write_text(before + BEGIN + table(found) + END + rest.split(END)[1], encoding="utf-8")
-    print(table(found))
+        write_json(RESULT, found, sort_keys=False)
+        put(PAGE, "families", "families", table(found))
+    print("\n".join(table(found)))
     if not all(stages.get(stage) for stages in found.values() for stage in STAGES):
         sys.exit(1)
 

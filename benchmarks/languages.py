@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,16 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
 
+from clones import ROOT, cloned, environment, repro
 from ilt.evaluation.assess import compare
 from ilt.evaluation.scoring import frame_errors, gain_interval, rate, rates
 from ilt.machine import machine
-from ilt.params import merged
+from ilt.params import merged, read_params
 from ilt.paths import write_json
 from pages import put
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs" / "languages.md"
 RESULT = ROOT / "benchmarks" / "results" / "languages-demo.json"
 
@@ -64,44 +61,15 @@ PROTECTED = {
 }  # fmt: skip
 
 
-def _clone(name: str, folder: Path) -> Path:
-    """The clone of a run, made where it is not there."""
-    clone = folder / name
-    if clone.is_dir():
-        if _code(clone) != _code(ROOT):
-            raise SystemExit(f"{clone} is of other code or parameters: give --keep another folder")
-        return clone
-    making = folder / f".{name}"
-    shutil.rmtree(making, ignore_errors=True)
-    subprocess.run(["git", "clone", "--quiet", "--local", str(ROOT), str(making)], check=True)
-    path = making / "params.yaml"
-    values = merged(merged(yaml.safe_load(path.read_text(encoding="utf-8")), SIZE), RUNS[name])
+def _run(name: str, folder: Path) -> Path:
+    values = merged(merged(read_params(ROOT / "params.yaml"), SIZE), RUNS[name])
     first = values["iterations"]["it1"]  # as in params.yaml, but for what SIZE says
     for stage in STEPS:
         del first[stage]["steps"]
     values["iterations"] = {"it1": first}
-    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    cache = ["dvc", "config", "--local", "cache.dir", str(folder / "cache")]
-    subprocess.run(cache, cwd=making, env=_environment(making), check=True)
-    making.rename(clone)
-    return clone
-
-
-def _code(repository: Path) -> str:
-    """Git's hashes of what a run is made from, as committed."""
-    command = ["git", "rev-parse", "HEAD:src", "HEAD:params.yaml", "HEAD:dvc.yaml", "HEAD:data/base"]
-    return subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True).stdout
-
-
-def _environment(clone: Path) -> dict[str, str]:
-    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": search, "PYTHONPATH": str(clone / "src")}
-
-
-def _run(name: str, folder: Path) -> Path:
-    clone = _clone(name, folder)
+    clone = cloned(folder, name, values, folder / "cache")
     if not (clone / ".done").is_file():
-        subprocess.run(["dvc", "repro", "evaluate@it1"], cwd=clone, env=_environment(clone), check=True)
+        repro(clone, "evaluate@it1")
         (clone / ".done").touch()
     return clone
 
@@ -166,8 +134,7 @@ def measure(folder: Path) -> dict[str, Any]:
                 "--output",
                 str(heard),
             ]
-            environment = _environment(clone)
-            subprocess.run(command, cwd=clone, env=environment, check=True)
+            subprocess.run(command, cwd=clone, env=environment(clone), check=True)
         after = pl.read_parquet(heard)
         test = base.filter(pl.col("split") == "test")
         result["interference"][code] = {other: _change(test, after, "test", other) for other in LANGUAGES}

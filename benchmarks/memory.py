@@ -17,9 +17,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ilt.paths import write_json
+from pages import put
+
 RESULT = Path("benchmarks/results/memory.json")
 PAGE = Path("docs/models.md")
-BEGIN, END = "<!-- memory: begin -->\n", "<!-- memory: end -->\n"
 BATCH, SECONDS, TOKENS = 8, 10.0, 40
 QWEN2_AUDIO = {
     "random Qwen2-Audio, 4.5 M": {},
@@ -161,7 +163,7 @@ def measure(model: str, task: str) -> dict[str, int]:
     return {"estimated": estimate.total, "measured": _resident("VmHWM") - before}
 
 
-def table_of(rows: list[dict[str, Any]]) -> str:
+def table_of(rows: list[dict[str, Any]]) -> list[str]:
     """The Markdown table: estimated, measured and their ratio; measured with memory given back at once."""
     lines = [
         "| model | task | estimated | measured | estimated / measured | measured, freed memory given back |",
@@ -171,7 +173,7 @@ def table_of(rows: list[dict[str, Any]]) -> str:
         mega = [f"{row[key] / 2**20:.0f} MiB" for key in ("estimated", "measured", "given_back")]
         share = row["estimated"] / row["measured"]
         lines.append(f"| {row['model']} | {row['task']} | {mega[0]} | {mega[1]} | {share:.2f} | {mega[2]} |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def run(model: str, task: str) -> dict[str, Any]:
@@ -196,12 +198,9 @@ def main() -> None:
         if not sys.argv[1:] or model in sys.argv[1:]:
             rows[model, task] = run(model, task)
     found = [rows[case] for case in CASES if case in rows]
-    RESULT.write_text(json.dumps(found, indent=2) + "\n")
-    table = table_of(found)
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(BEGIN)
-    PAGE.write_text(before + BEGIN + table + END + rest.split(END)[1], encoding="utf-8")
-    print(table)
+    write_json(RESULT, found, sort_keys=False)
+    put(PAGE, "memory", "memory", table_of(found))
+    print("\n".join(table_of(found)))
 
 
 if __name__ == "__main__":

@@ -12,26 +12,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import polars as pl
 
+from clones import ROOT, environment
 from ilt.evaluation.assess import compare
 from ilt.machine import machine
 from ilt.paths import write_json
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 def _run(clone: Path, *command: str) -> str:
-    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": search, "PYTHONPATH": str(clone / "src")}
-    done = subprocess.run(command, cwd=clone, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        command, cwd=clone, env=environment(clone), check=True, stdout=subprocess.PIPE, text=True
+    )
     return done.stdout
 
 
@@ -85,8 +82,7 @@ def main() -> None:
         labels = json.loads(
             subprocess.run(
                 ["ilt", "diff", str(args.clone.resolve() / fixed), fixed, "--format", "json", "--limit", "1"],
-                cwd=clone, check=False, stdout=subprocess.PIPE, text=True,
-                env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+                cwd=clone, check=False, stdout=subprocess.PIPE, text=True, env=environment(clone),
             ).stdout
         )  # fmt: skip
         rows = pl.read_parquet(clone / "data/reviews" / f"{review}.parquet").select("id")

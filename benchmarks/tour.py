@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ilt.machine import machine
+from ilt.paths import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "tour.md"
@@ -112,7 +113,7 @@ def walk(folder: Path) -> str:
             continue
         print(f"$ {step.command}", flush=True)
         done = subprocess.run(
-            step.command, shell=True, executable="/bin/bash", cwd=folder, env=environment, text=True,
+            ["/bin/bash", "-o", "pipefail", "-c", step.command], cwd=folder, env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
         lines = _clean(done.stdout.replace(str(folder), "."))
@@ -121,7 +122,8 @@ def walk(folder: Path) -> str:
             raise subprocess.CalledProcessError(done.returncode, step.command)
         finished[step.command] = _shown(step, lines)
         record.parent.mkdir(exist_ok=True)
-        record.write_text(json.dumps(finished, ensure_ascii=False, indent=1), encoding="utf-8")
+        with replacing(record) as temporary:
+            temporary.write_text(json.dumps(finished, ensure_ascii=False, indent=1), encoding="utf-8")
         parts += ["", step.says, "", "```", f"$ {step.command}", *finished[step.command], "```"]
     return "\n".join(parts) + "\n"
 
@@ -137,7 +139,8 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             text = walk(Path(folder) / "ilt")
-    TARGET.write_text(text, encoding="utf-8")
+    with replacing(TARGET) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,11 @@ def _study(path: Path | None) -> dict[str, Any]:
 def measure(study: dict[str, Any], name: str) -> dict[str, Any]:
     params = read_params()
     normaliser, samples = params["evaluate"]["normaliser"], params["evaluate"]["bootstrap"]
-    best = next(trial for trial in study["trials"] if trial["number"] == study["best"])
+    finished = [trial for trial in study["trials"] if trial["state"] == "finished"]
+    best = next(trial for trial in finished if trial["number"] == study["best"])
+    defaults = next((trial for trial in finished if trial["values"] == study["defaults"]), None)
+    if defaults is None:
+        sys.exit("today's defaults are not among the finished trials; `ilt tune` tries them again")
     if name not in experiments():
         run_experiment(name, best["full_overrides"], on_stage=lambda stage: print(f"  {stage}", flush=True))
     last = list(params["iterations"])[-1]
@@ -65,6 +70,7 @@ def measure(study: dict[str, Any], name: str) -> dict[str, Any]:
         "machine": machine(),
         "reduce": study["reduce"],
         "trials": trials,
+        "defaults": defaults["number"],
         "best": study["best"],
         "gain_on_dev_at_reduced_size": study["gain_over_defaults"],
         "full_size": {
@@ -83,7 +89,7 @@ def table(result: dict[str, Any]) -> list[str]:
         "|---|" + "---|" * 5,
     ]
     for name, which, trial in (
-        ("defaults", "defaults", trials[0]),
+        ("defaults", "defaults", trials[result["defaults"]]),
         (f"trial {best['number']}", "best", best),
     ):
         cells = [
@@ -92,6 +98,12 @@ def table(result: dict[str, Any]) -> list[str]:
             *(full[split][which] for split in ("dev", "test", "retention")),
         ]
         lines.append(f"| {name} | " + " | ".join(percent(cell) for cell in cells) + " |")
+    if result["best"] == result["defaults"]:
+        return [
+            *lines[:-1],
+            "",
+            f"None of the {len(trials)} trials that came to an end beat the defaults.",
+        ]
     values = ", ".join(f"{key} {value}" for key, value in best["values"].items())
     return [
         *lines,

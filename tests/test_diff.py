@@ -194,6 +194,7 @@ def test_files_need_only_id_and_text():
         (("it1", "it2", "--limit", "-1"), "--limit -1"),
         (("it1", "it2", "--normaliser", "loud"), "basic, whisper"),
         (("it1", "it2", "--reference", "none.parquet"), "--reference"),
+        (("it1", "it2", "--language", "deu"), "neither table has it; there are ar, bn, en, ko"),
         (("none.parquet", "it2"), "none.parquet is missing"),
         (("it2", "--rev", "main"), "--rev main"),
     ],
@@ -201,6 +202,28 @@ def test_files_need_only_id_and_text():
 def test_what_cannot_be_done_is_refused(arguments, said):
     with pytest.raises(IltError, match=said):
         ilt(*arguments)
+
+
+def test_a_reference_twice_is_refused_and_numbers_are_texts():
+    for name, text in (("a", "3"), ("b", "4")):
+        pl.DataFrame({"id": [1, 2], "text": [text, "5"]}).write_parquet(f"{name}.parquet")
+    pl.DataFrame({"id": [1, 2], "text": [4, 5]}).write_parquet("said.parquet")
+    (total, *_) = report_of("a.parquet", "b.parquet", "--reference", "said.parquet").truth
+    assert (total.before, total.after) == (1.0, 0.0)
+    pl.DataFrame({"id": [1, 1], "text": ["4", "4"]}).write_parquet("said.parquet")
+    with pytest.raises(IltError, match=r"said.parquet: '1' has more than one row"):
+        ilt("a.parquet", "b.parquet", "--reference", "said.parquet")
+
+
+def test_rows_without_a_language_are_not_all_rows():
+    columns = {"id": ["a", "b"], "language": ["de", None], "selected": [True, True]}
+    for name, texts in (("a", ["x y", "x y"]), ("b", ["x z", "x y w"])):
+        pl.DataFrame(columns | {"text": texts}).write_parquet(f"{name}.parquet")
+    pl.DataFrame({"id": ["a", "b"], "text": ["x z", "x y"]}).write_parquet("said.parquet")
+    found = report_of("a.parquet", "b.parquet", "--reference", "said.parquet").truth
+    assert {one.language: (one.rows, one.selected_before) for one in found} == {
+        None: (2, 0.25), "?": (1, 0.0), "de": (1, 0.5),
+    }  # fmt: skip
 
 
 def test_twice_the_same_id_is_refused(project):

@@ -262,6 +262,11 @@ def test_estimates_fall_with_what_saves_memory(name):
     assert half.weights == 2 * shape.parameters and half.adapter == plain.adapter
     unheard = estimate_training(shape, deaf, batch, 2, eager=False)
     assert unheard.adapter < half.adapter and unheard.activations < half.activations
+    whole = estimate_training(shape, train, batch, 2, eager=False, full=True)
+    assert whole.adapter == 8 * shape.parameters > half.adapter
+    assert whole.activations <= half.activations  # no copies of inputs for a LoRA
+    beams = estimate_labelling(shape, batch, 2, eager=False, beams=4)
+    assert beams.cache == 4 * estimate_labelling(shape, batch, 2, eager=False).cache
     longer = replace(batch, positions=1500, prompt=2 * batch.prompt)
     long, short = (estimate_labelling(shape, one, 2, eager=False) for one in (longer, batch))
     assert long.cache > short.cache and long.weights == short.weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ilt.errors import IltError
-from ilt.params import load_params
+from ilt.params import load_params, read_params
 
 CHAIN = {"it1": {"prev": "base"}, "it2": {"prev": "it1"}, "it3": {"prev": "it2"}}
 
@@ -16,6 +16,15 @@ def load(tmp_path, write_params):
         return load_params(write_params(tmp_path, {"iterations": CHAIN} | changes))
 
     return loaded
+
+
+def test_yaml_is_read_as_dvc_writes_it(tmp_path):
+    """YAML 1.2: Norwegian is no truth value, and a rate without a point is a number."""
+    (tmp_path / "params.yaml").write_text("languages:\n  no: {as: da}\nrate: 2e-05\n", encoding="utf-8")
+    assert read_params(tmp_path / "params.yaml") == {"languages": {"no": {"as": "da"}}, "rate": 2e-5}
+    (tmp_path / "params.yaml").write_text("a: [1", encoding="utf-8")
+    with pytest.raises(IltError, match=r"params\.yaml is not YAML"):
+        read_params(tmp_path / "params.yaml")
 
 
 def test_the_repositorys_own_params_are_valid(load):

@@ -115,6 +115,19 @@ def copied(finished, tmp_path):
     return Path(shutil.copytree(finished, tmp_path / "copied", symlinks=True))
 
 
+def test_a_stage_runs_no_other_code_than_that_of_its_repository(copied):
+    """As where an experiment runs in a copy, and the workspace has been edited since."""
+    path = copied / "src/ilt/labels/judging.py"
+    path.write_text(path.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
+    command = [sys.executable, "-m", "ilt.stages.select", "it1"]
+    there, here = (environment() | {"PYTHONPATH": place} for place in (str(ROOT / "src"), "src"))
+    refused = subprocess.run(command, cwd=copied, env=there, check=False, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert f"{path} is not what runs" in refused.stderr and "PYTHONPATH=src" in refused.stderr
+    done = subprocess.run(command, cwd=copied, env=here, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_table_has_its_schema_and_a_reason_on_every_row(finished):
     for iteration in ("it1", "it2"):
         for name in ("pseudo", "selected", "fixed"):

@@ -312,6 +312,19 @@ def test_files_of_others_are_not_swept_away():
     assert Path("a-audio/mine.txt").exists()
 
 
+def test_what_people_filled_in_is_not_written_over():
+    export("csv", "a.csv")
+    export("csv", "a.csv")  # still empty
+    fill_sheet("a.csv", {1: {"verdict": "accepted"}})
+    before = Path("a.csv").read_bytes()
+    with pytest.raises(IltError, match="what people said of 1 rows: take it in first"):
+        export("csv", "a.csv", strategy="improve")
+    Path("b.csv").write_text("name,price\n", encoding="utf-8")
+    with pytest.raises(IltError, match="no sheet of a review"):
+        export("csv", "b.csv")
+    assert Path("a.csv").read_bytes() == before
+
+
 @pytest.mark.parametrize("format", ["csv", "label-studio"])
 def test_formats_without_sound_have_it_beside_them(format):
     output = {"csv": "out/a.csv", "label-studio": "out/a.json"}[format]

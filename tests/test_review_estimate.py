@@ -140,6 +140,28 @@ def test_bands_with_too_few_answers_are_taken_together():
     assert english.answered == 4 and english.rate.rate == pytest.approx(2 / 10)
 
 
+def test_a_thin_band_is_joined_to_its_neighbour_alone():
+    """Bands are drawn at different rates: one skipped row must not mix the easy with the hard ones."""
+    bands = [("e", 100, 4), ("f", 100, 4), ("g", 100, 4)]
+    rows = [
+        (f"{name}{n}", "en", f"en {number}/3", size, "one two")
+        for number, (name, size, count) in enumerate(bands, 1)
+        for n in range(count)
+    ]
+    heard = {
+        key: "one two" if key[0] == "e" else "one three" if key[0] == "f" else "four" for key, *_ in rows
+    }
+    whole = estimate(_record(rows), _corrections(heard), "basic")[0].rate.rate
+    fewer = {key: text for key, text in heard.items() if key not in ("e1", "e2", "e3")}
+    assert estimate(_record(rows), _corrections(fewer), "basic")[0].answered == 9
+    one_left = estimate(_record(rows), _corrections(fewer), "basic")[0].rate.rate
+    # e (1 row of no errors) and f (4 rows, 1 of 2 wrong) become one stratum of 200; g stays as it is.
+    assert whole == pytest.approx((0 * 100 + 1 * 100 + 2 * 100) / (2 * 100 + 2 * 100 + 1 * 100))
+    assert one_left == pytest.approx((4 / 5 * 200 + 2 * 100) / (2 * 200 + 1 * 100))
+    last = {key: text for key, text in heard.items() if key not in ("g1", "g2", "g3")}
+    assert estimate(_record(rows), _corrections(last), "basic")[0].rate.rate > 0
+
+
 def test_a_language_without_answers_is_named():
     said = {key: text for key, text in HEARD.items() if not key.startswith("k")}
     with pytest.raises(IltError, match=r"ko \(0\)"):

@@ -138,6 +138,14 @@ def test_trials_are_reduced_and_the_full_size_is_kept(space):
     assert "++iterations.it1.focus.steps=320" in found.overrides({"steps": 2}, full=True)
 
 
+def test_a_section_that_is_reduced_is_replaced_and_not_merged(space):
+    before = {"select.keep_by_language": {"ko": 0.7}}
+    rank = {"focus.lora.r": {"scale": True, "low": 0.5, "high": 2}}
+    found = space(rank, before, reduce={"select.keep_by_language": {}})
+    assert "~select.keep_by_language.ko" in found.fixed() or "++select.keep_by_language={}" in found.fixed()
+    assert found.params.select.keep_by_language == {}
+
+
 @pytest.mark.parametrize(
     ("name", "knob", "said"),
     [
@@ -148,6 +156,17 @@ def test_trials_are_reduced_and_the_full_size_is_kept(space):
         ("evaluate.normaliser", {"choices": ["basic", "none"]}, "cannot be searched"),
         ("feedback.gold_share", {"low": 0.1, "high": 0.3}, "0.5, which is today's value, is not among"),
         ("feedback.gold_share", {"low": 0.1, "high": 1.5}, "parameters.feedback.gold_share: 1.5 cannot be"),
+        ("feedback.gold_share", {"low": 0, "high": 1}, "write low: 0.0"),
+        (
+            "feedback.gold_share",
+            {"low": 0.1, "high": 0.6, "step": 0.25},
+            "0.5, which is today's value, is not",
+        ),
+        (
+            "feedback.gold_share",
+            {"low": 0.1, "high": 0.5, "step": 0.3},
+            "high must be low and a number of steps",
+        ),
         ("feedback.gold_share", {"low": 0.1}, "expected low and high, or choices"),
         ("feedback.gold_share", {"low": 0.5, "high": 0.1}, "low must be below high"),
         ("feedback.gold_share", {"low": 0.1, "high": 0.5, "log": True, "step": 0.1}, "log and step"),

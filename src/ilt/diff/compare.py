@@ -293,6 +293,18 @@ def _summed(frames: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(frames).group_by("language").agg(pl.all().sum()).sort("language")
 
 
+def _check_languages(languages: list[str], tables: list[pl.LazyFrame]) -> None:
+    """Raise IltError for a language that no table has: a typo would find no difference."""
+    if not languages:
+        return
+    codes = [table.select(pl.col("language").unique()) for table in tables]
+    there = set(pl.concat(codes).collect(engine="streaming")["language"].drop_nulls())
+    if unknown := sorted(set(languages) - there):
+        raise IltError(
+            f"--language {unknown[0]}: neither table has it; there are {', '.join(sorted(there)) or 'none'}"
+        )
+
+
 def compare(
     before: Path,
     after: Path,
@@ -308,7 +320,8 @@ def compare(
     references: `id` and `reference`, what was really said. languages, where: only these rows are compared;
     `where` is a polars SQL condition over X, X_before, X_after (X a column) and the names in `KINDS`.
     only: the kinds that count. limit: how many changed rows to keep, 0 for all.
-    Raises IltError for files without these columns, duplicate ids, or a condition that cannot be evaluated.
+    Raises IltError for files without these columns, duplicate ids, a language that neither has, or a
+    condition that cannot be evaluated.
     """
     kinds = [kind for kind in KINDS if not only or kind in only]
     keep, more = pl.lit(True), set[str]()
@@ -318,6 +331,7 @@ def compare(
         condition, more = _condition(where, before, after)
         keep &= condition
     old, new = _columns(before, more), _columns(after, more)
+    _check_languages(languages or [], [old, new])
     names = (set(old.collect_schema()) & set(new.collect_schema())) - {"id"}
     early = names & ({"language"} | more)  # the others only where they are shown
     paths = f"{before} and {after}"

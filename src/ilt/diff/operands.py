@@ -110,13 +110,20 @@ def read_references(operand: Operand, file: Path | None) -> pl.DataFrame | None:
     """`id` and `reference` of what was really said, or None where nothing is known.
 
     file: a Parquet file with `id` and `text`; otherwise gold, dev and `pool_reference` of the operand's
-    revision, if the pipeline wrote the table.
+    revision, if the pipeline wrote the table. Raises IltError for a file without these columns, or with an id
+    twice.
     """
     if file is not None:
         try:
-            return pl.read_parquet(file, columns=["id", "text"]).rename({"text": "reference"}).drop_nulls()
+            texts = pl.read_parquet(file, columns=["id", "text"]).select(pl.all().cast(pl.String))
+            given = texts.rename({"text": "reference"}).drop_nulls()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise IltError(f"--reference {file}: {error}; expected Parquet with id and text") from error
+        if len(twice := given.filter(pl.col("id").is_duplicated())):
+            raise IltError(
+                f"--reference {file}: {twice['id'][0]!r} has more than one row; keep one of each utterance"
+            )
+        return given
     if not operand.in_pipeline:
         return None
     said = read_columns(paths.UTTERANCES, operand.revision, ["id", "split", "text"])

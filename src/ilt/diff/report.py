@@ -163,9 +163,13 @@ def _truths(found: Comparison, seed: int) -> list[Truth]:
     codes = pl.concat(truth.languages)
     samples = int(np.clip(2e8 / max(1, len(units)), 200, BOOTSTRAP))
     result = []
-    for language in (None, *found.chosen["language"].sort().to_list()):
-        here = np.ones(len(units), bool) if language is None else (codes == language).to_numpy()
-        chosen = found.chosen if language is None else found.chosen.filter(pl.col("language") == language)
+    parts: list[tuple[str | None, np.ndarray, pl.DataFrame]]
+    parts = [(None, np.ones(len(units), bool), found.chosen)]
+    for code in found.chosen["language"].sort():
+        same = codes.is_null() if code is None else codes == code
+        chosen = found.chosen.filter(pl.col("language").eq_missing(pl.lit(code)))
+        parts.append((code or "?", same.fill_null(value=False).to_numpy(), chosen))
+    for language, here, chosen in parts:
         one, other = (before[here], units[here]), (after[here], units[here])
         sums = {name: int(chosen[name].sum()) for name in chosen.columns if name != "language"}
         some = bool(here.any())

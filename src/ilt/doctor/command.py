@@ -14,10 +14,16 @@ from ilt.asr.languages import require_model
 from ilt.asr.lineage import base_lineage
 from ilt.asr.recogniser import context_seconds
 from ilt.doctor.checks import Finding, extras, languages, programs
-from ilt.doctor.memory import Batch, estimate_labelling, estimate_loading, estimate_training
+from ilt.doctor.memory import (
+    Batch,
+    estimate_labelling,
+    estimate_loading,
+    estimate_training,
+    trained_bytes,
+)
 from ilt.doctor.shapes import RELEASED, Shape, shape_of
 from ilt.errors import IltError
-from ilt.params import TRAINING_STAGES, Params, TrainParams
+from ilt.params import TRAINING_STAGES, LabelParams, Params, TrainParams
 
 __all__ = ["Machine", "Verdict", "examine", "look_at_machine"]
 
@@ -130,6 +136,11 @@ def _judge(
         for name_ in TRAINING_STAGES
         if isinstance(stage := params.stage(iteration, name_), TrainParams)
     ]
+    full = params.adapter.mode == "full"
+    if full:
+        stages = stages[:1]
+    labels = [params.stage(iteration, "label") for iteration in params.iterations]
+    beams = max(label.beams for label in labels if isinstance(label, LabelParams))
 
     def needed(most: int) -> tuple[int, int]:
         """Bytes of labelling and training with at most so many utterances at once."""
@@ -138,15 +149,17 @@ def _judge(
             return Batch(min(most, utterances), positions, tokens, prompt)
 
         train = (
-            estimate_training(shape, stage, of(count(stage.batch_size, stage.batch_seconds)), size, eager)
+            estimate_training(
+                shape, stage, of(count(stage.batch_size, stage.batch_seconds)), size, eager, full
+            )
             for stage in stages
         )
-        label = estimate_labelling(shape, of(batch), size, eager)
+        label = estimate_labelling(shape, of(batch), size, eager, beams)
         return label.total, max(one.total for one in train)
 
     labelling, training = needed(sys.maxsize)
     # Half precision files, unless they are here; adapters, each with the best one and its optimiser's state.
-    adapters = sum(16 * shape.adapter_parameters(stage.lora) for stage in stages)
+    adapters = sum(trained_bytes(shape, stage, size, full) for stage in stages)
     disk = (0 if there else 2 * shape.parameters) + adapters
     loading = estimate_loading(shape, str(dtype).removeprefix("torch."), size)
     least = max(needed(1))

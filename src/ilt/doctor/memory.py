@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from ilt.doctor.shapes import Linear, Shape, Stack
 from ilt.params import TrainParams
 
-__all__ = ["Batch", "Estimate", "estimate_labelling", "estimate_loading", "estimate_training"]
+__all__ = [
+    "Batch",
+    "Estimate",
+    "estimate_labelling",
+    "estimate_loading",
+    "estimate_training",
+    "trained_bytes",
+]
 
 
 MOMENTARY = 1.5
@@ -100,8 +107,8 @@ def _working(stack: Stack, positions: int, size: int, eager: bool) -> int:
     return max(wide, attention)
 
 
-def estimate_labelling(shape: Shape, batch: Batch, size: int, eager: bool) -> Estimate:
-    """Decoding a batch to `batch.tokens` tokens. size: bytes of a number.
+def estimate_labelling(shape: Shape, batch: Batch, size: int, eager: bool, beams: int = 1) -> Estimate:
+    """Decoding a batch to `batch.tokens` tokens. size: bytes of a number. Each beam has a cache of its own.
 
     What is heard and, for a prompted model, the prompt go through a layer at a time. The cache holds keys and
     values of all that was read and written; of a decoder, also of the encoder states.
@@ -116,8 +123,8 @@ def estimate_labelling(shape: Shape, batch: Batch, size: int, eager: bool) -> Es
     # In float32: the masked logits, their logarithms and their exponentials, of one step.
     logits = shape.vocabulary * (size + 4 * 4)
     return Estimate(
-        shape.parameters * size, activations=count * max(heard, read), cache=count * cache,
-        logits=count * logits,
+        shape.parameters * size, activations=count * max(heard, read), cache=count * beams * cache,
+        logits=count * beams * logits,
     )  # fmt: skip
 
 
@@ -139,16 +146,27 @@ def _training_layers(
     return heard, written, length
 
 
-def estimate_training(shape: Shape, params: TrainParams, batch: Batch, size: int, eager: bool) -> Estimate:
-    """Training an adapter on a batch with texts of `batch.tokens` tokens.
+def trained_bytes(shape: Shape, params: TrainParams, size: int, full: bool = False) -> int:
+    """Bytes of what is trained, beside the weights that the model has anyway.
+
+    Of a LoRA value, gradient and two moments, in float32; of all weights (`full`) where they began, gradient
+    and two moments, as the weights are.
+    """
+    return 4 * size * shape.parameters if full else 16 * shape.adapter_parameters(params.lora)
+
+
+def estimate_training(
+    shape: Shape, params: TrainParams, batch: Batch, size: int, eager: bool, full: bool = False
+) -> Estimate:
+    """Training an adapter, or all weights (`full`), on a batch with texts of `batch.tokens` tokens.
 
     Every layer keeps activations for the way back; with gradient checkpointing only its input, and one layer
     whole. An encoder without an adapter keeps nothing. Logits are those of the texts, not of a prompt.
     """
     hears, writes = shape.hears, shape.writes
-    names = set(params.lora.target_modules)
+    names = set() if full else set(params.lora.target_modules)  # whose inputs a LoRA copies
     heard, written, length = _training_layers(shape, batch, names, size, eager)
-    adapted = params.lora.encoder and not names.isdisjoint(one.name for one in hears.linears)
+    adapted = full or (params.lora.encoder and not names.isdisjoint(one.name for one in hears.linears))
     if not adapted:
         first = _working(hears, batch.positions, size, eager)
         kept = 0
@@ -162,8 +180,7 @@ def estimate_training(shape: Shape, params: TrainParams, batch: Batch, size: int
     else:
         activations = max(first, kept + writes.layers * written)
     activations *= batch.utterances
-    # Value, gradient and two moments in float32.
-    adapter = 16 * shape.adapter_parameters(params.lora)
+    adapter = trained_bytes(shape, params, size, full)
     # The logits, their float32 form and its logarithms, and the gradient of each.
     logits = batch.utterances * batch.tokens * shape.vocabulary * (2 * size + 12)
     return Estimate(

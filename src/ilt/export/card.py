@@ -61,8 +61,11 @@ class Card:
         result = {
             "task": {"type": "automatic-speech-recognition"},
             "dataset": {"name": f"test split, {self.fingerprint['data'][:16]}", "type": "private"},
-            "metrics": [{"type": "wer", "value": round(100 * wer, 2)}],
         }
+        index = []  # nothing, where test has no utterances of the language
+        if wer is not None:
+            metrics = [{"type": "wer", "value": round(100 * wer, 2)}]
+            index = [{"name": self.name, "results": [result | {"metrics": metrics}]}]
         return {
             "base_model": self.lineage.id,
             "base_model_relation": RELATIONS[self.form],
@@ -70,7 +73,7 @@ class Card:
             "library_name": LIBRARIES[self.form],
             "license": self.licence,
             "metrics": ["wer"],
-            "model-index": [{"name": self.name, "results": [result]}],
+            **({"model-index": index} if index else {}),
             "pipeline_tag": "automatic-speech-recognition",
             "tags": ["ilt", "lora", self.family],
         }

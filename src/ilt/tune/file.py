@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -66,6 +67,8 @@ class Knob(_Section):
             raise ValueError(f"low must be above 0 with log or scale, got {self.low}")
         if self.step is not None and not 0 < self.step <= self.high - self.low:
             raise ValueError(f"step must be above 0 and fit into low to high, got {self.step}")
+        if not self._on_grid(self.high):
+            raise ValueError(f"high must be low and a number of steps, got {self.high}")
         return self
 
     @property
@@ -92,14 +95,18 @@ class Knob(_Section):
             return any(
                 one == value and isinstance(one, bool) == isinstance(value, bool) for one in self.choices
             )
-        return _number(value) and self.low <= value <= self.high
+        return _number(value) and self.low <= value <= self.high and self._on_grid(value)
+
+    def _on_grid(self, value: float) -> bool:
+        steps = 0.0 if self.step is None else (value - (self.low or 0)) / self.step
+        return math.isclose(steps, round(steps), abs_tol=1e-9)
 
     @property
     def said(self) -> str:
         """Its values in words."""
         if self.choices is not None:
             return f"one of {', '.join(str(one) for one in self.choices)}"
-        return f"{self.low} to {self.high}"
+        return f"{self.low} to {self.high}" + ("" if self.step is None else f" in steps of {self.step}")
 
 
 def _number(value: Any) -> bool:

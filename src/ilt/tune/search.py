@@ -107,7 +107,8 @@ def _pick_up(study: optuna.Study, space: Space, say: Say) -> None:
         _stop(study, trial.number)
         remove_experiment(_experiment(study, trial.number))
         say(f"trial {trial.number} was stopped; its settings are tried again")
-    done = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.WAITING)
+    state = optuna.trial.TrialState
+    done = (state.COMPLETE, state.PRUNED, state.WAITING)
     tried = [
         {**trial.system_attrs.get("fixed_params", {}), **trial.params}
         for trial in study.get_trials(deepcopy=False, states=done)
@@ -140,7 +141,8 @@ def _trial(
         n_startup_trials=STARTUP, multivariate=True, seed=space.params.seed + 1000 * known.counted
     )
     trial = study.ask()
-    values = {name: _suggest(trial, name, knob) for name, knob in space.file.parameters.items()}
+    knobs, defaults = space.file.parameters, space.defaults
+    values = {name: _suggest(trial, name, knob, defaults[name]) for name, knob in knobs.items()}
     name = _experiment(study, trial.number)
     overrides = space.fixed() + space.overrides(values)
     for key, value in {
@@ -214,15 +216,16 @@ def _iterate(
     return steps, ""
 
 
-def _suggest(trial: optuna.Trial, name: str, knob: Knob) -> Scalar:
-    """A value of a knob: of four digits where it is not whole."""
+def _suggest(trial: optuna.Trial, name: str, knob: Knob, default: Scalar) -> Scalar:
+    """A value of a knob: of four digits where it is neither whole nor today's."""
     if knob.choices is not None:
         chosen: Scalar = trial.suggest_categorical(name, knob.choices)
         return chosen
     low, high = knob.low or 0, knob.high or 0
     if knob.whole:
         return trial.suggest_int(name, int(low), int(high), step=int(knob.step or 1), log=knob.log)
-    return float(f"{trial.suggest_float(name, low, high, step=knob.step, log=knob.log):.4g}")
+    found = trial.suggest_float(name, low, high, step=knob.step, log=knob.log)
+    return found if found == default else float(f"{found:.4g}")
 
 
 def _said(values: dict[str, Scalar], defaults: dict[str, Scalar]) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ilt.errors import IltError
-from ilt.experiments import override
-from ilt.overrides import Values, places, resolved, set_value, value_at
+from ilt.experiments import differences, override
+from ilt.overrides import Values, places, resolved, set_value
 from ilt.params import ITERATION_STAGES, Params, check_params, read_params
 from ilt.tune.file import Knob, Scalar, TuneFile, read_tune_file
 
@@ -43,9 +43,7 @@ class Space:
 
     def fixed(self) -> list[str]:
         """Overrides, for `dvc exp run -S`, that all trials share."""
-        dropped = [f"~iterations.{name}" for name in self.full["iterations"] if name not in self.iterations]
-        keys = [place for key in self.file.reduce for place in places(self.reduced, key)]
-        return dropped + [override(place, value_at(self.reduced, place)) for place in keys]
+        return differences(self.full, self.reduced)
 
     def overrides(self, chosen: dict[str, Scalar], full: bool = False) -> list[str]:
         """Overrides that set knobs to these values; those that are as in params.yaml anyway are left out.
@@ -126,6 +124,11 @@ def _default(path: Path, where: str, knob: Knob, places: dict[str, Any]) -> Scal
         )
     if not isinstance(value, bool | int | float | str | None):
         raise IltError(f"{path}: {where}: {next(iter(places))} is {value!r}; expected a single value")
+    if knob.whole and isinstance(value, float):
+        raise IltError(
+            f"{path}: {where}: {value!r} is today's value, and a range of whole numbers holds no others; "
+            f"write low: {knob.low}.0"
+        )
     if not knob.holds(value):
         what = "the factor 1, which is" if knob.scale else f"{value!r}, which is"
         raise IltError(

@@ -56,11 +56,12 @@ def write(outgoing: Outgoing, output: Path) -> list[Path]:
         predictions = [{"model_version": outgoing.iteration, "result": [prediction]}]
         tasks.append({"data": data, "predictions": predictions})
     config = output.with_suffix(".xml")
+    clips = write_clips(outgoing, output)  # first: tasks must not point to the clips of another export
     with replacing(output) as temporary:
         temporary.write_text(json.dumps(tasks, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     with replacing(config) as temporary:
         temporary.write_text(CONFIG, encoding="utf-8")
-    return [output, config, write_clips(outgoing, output)]
+    return [output, config, clips]
 
 
 def _reviewer(annotation: dict[str, Any]) -> str:

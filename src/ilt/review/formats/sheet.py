@@ -39,7 +39,11 @@ def unsafe(cell: str) -> str:
 
 
 def write(outgoing: Outgoing, output: Path) -> list[Path]:
-    """Write a CSV (UTF-8 with a byte order mark, which spreadsheets need) and a folder of clips beside it."""
+    """Write a CSV (UTF-8 with a byte order mark, which spreadsheets need) and a folder of clips beside it.
+
+    Raises IltError where people have filled in the file that is there.
+    """
+    _check_empty(output)
     lines = io.StringIO(newline="")
     writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -49,9 +53,24 @@ def write(outgoing: Outgoing, output: Path) -> list[Path]:
             row.previous_text, row.text, row.text, "", "",
         )  # fmt: skip
         writer.writerow([safe(cell) for cell in cells])
+    clips = write_clips(outgoing, output)  # first: a sheet must not point to the clips of another
     with replacing(output) as temporary:
         temporary.write_bytes(lines.getvalue().encode("utf-8-sig"))
-    return [output, write_clips(outgoing, output)]
+    return [output, clips]
+
+
+def _check_empty(output: Path) -> None:
+    if not output.is_file():
+        return
+    try:
+        rows = read(output.read_text(encoding="utf-8-sig"), str(output)).rows
+    except (IltError, UnicodeDecodeError):
+        raise IltError(f"--output {output} is there and is no sheet of a review; name another file") from None
+    if filled := sum(bool(row.verdict) for row in rows):
+        raise IltError(
+            f"--output {output} is there, with what people said of {filled} rows: take it in first "
+            f"(`ilt review import {output}`) and move it away, or name another file"
+        )
 
 
 def _lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
