@@ -141,7 +141,9 @@ def diff(
     reference: Annotated[
         Path | None, typer.Option(help="Parquet with id and text: what was really said.")
     ] = None,
-    normaliser: Annotated[str, typer.Option(help="For errors against references.")] = "basic",
+    normaliser: Annotated[
+        str | None, typer.Option(help="For errors against references; the default is params.yaml's.")
+    ] = None,
     fail_over: Annotated[
         list[str] | None,
         typer.Option(help="Exit with 1 only if this holds, as churn>0.2; may be repeated."),
@@ -149,10 +151,11 @@ def diff(
 ) -> None:
     """Compare two label tables. Exit status: 0 same, 1 different, 2 error."""
     from ilt.diff.command import DiffOptions, run_diff
+    from ilt.params import seed_and_normaliser
 
     options = DiffOptions(
         form, output, limit, language or [], [kind.strip() for kind in (only or "").split(",") if kind],
-        where, reference, normaliser, fail_over or [],
+        where, reference, normaliser or seed_and_normaliser()[1], fail_over or [],
     )  # fmt: skip
     raise typer.Exit(run_diff(tables, rev or [], options))
 

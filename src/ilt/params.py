@@ -43,6 +43,7 @@ __all__ = [
     "parse_yaml",
     "read_params",
     "read_yaml",
+    "seed_and_normaliser",
     "validated",
 ]
 
@@ -646,6 +647,14 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 def read_params(path: Path = Path("params.yaml")) -> Any:
     """What params.yaml says, unchecked. Raises IltError where it is missing or not YAML."""
     return read_yaml(path, "run this in the root of the repository")
+
+
+def seed_and_normaliser(path: Path = Path("params.yaml")) -> tuple[int, str]:
+    """`seed` and `evaluate.normaliser`, or 1 and `basic` where there is no such file. Raises IltError."""
+    if not path.is_file():
+        return 1, "basic"
+    params = load_params(path)
+    return params.seed, params.evaluate.normaliser
 
 
 def read_yaml(path: Path, lacking: str) -> Any:

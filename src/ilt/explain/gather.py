@@ -12,6 +12,7 @@ from ilt import paths
 from ilt.asr.lineage import AdapterLink
 from ilt.errors import IltError
 from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
+from ilt.params import seed_and_normaliser
 
 __all__ = ["Step", "Story", "gather", "models"]
 
@@ -37,13 +38,14 @@ class Story:
     """One utterance through all iterations.
 
     utterance: its row of the utterance table, without audio. said: what was really said, if known.
-    correction: what a person decided, if anybody did.
+    correction: what a person decided, if anybody did. normaliser: what texts are scored with.
     """
 
     utterance: dict[str, Any]
     said: str | None
     correction: dict[str, Any] | None
     steps: list[Step] = field(default_factory=list)
+    normaliser: str = "basic"
 
 
 def _iterations() -> list[str]:
@@ -96,7 +98,7 @@ def gather(key: str) -> Story:
             steps.append(
                 Step(name, "predicted", {column: row.get(column) for column in PREDICTION_TABLE.schema})
             )
-    return Story(utterance, said, correction, steps)
+    return Story(utterance, said, correction, steps, seed_and_normaliser()[1])
 
 
 def models(language: str) -> dict[str, str]:

@@ -50,7 +50,8 @@ def _text(step: Step) -> str | None:
 def _wrong(text: str | None, story: Story) -> str:
     if text is None or story.said is None:
         return ""
-    error = utterance_errors([story.said], [text], [story.utterance["language"]])[0]
+    language = story.utterance["language"]
+    error = utterance_errors([story.said], [text], [language], story.normaliser)[0]
     return f"  {100 * error:.1f} % wrong"
 
 

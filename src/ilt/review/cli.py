@@ -52,16 +52,6 @@ def _console() -> Any:
     return Console(width=None if sys.stdout.isatty() else 110, highlight=False)
 
 
-def _settings() -> tuple[int, str]:
-    """The seed and the normaliser of params.yaml, or their defaults where there is no such file."""
-    from ilt.params import load_params
-
-    if not Path("params.yaml").is_file():
-        return 1, "basic"
-    params = load_params()
-    return params.seed, params.evaluate.normaliser
-
-
 @app.command()
 def export(
     iteration: Annotated[str, typer.Option(help="Whose labels: data/labels/<iteration>/fixed.parquet.")],
@@ -76,6 +66,7 @@ def export(
 ) -> None:
     """Choose labels for people to review and write them to a file; the choice is kept in data/reviews."""
     from ilt.errors import IltError
+    from ilt.params import seed_and_normaliser
     from ilt.review.export import choose, gather
     from ilt.review.formats import WRITERS
     from ilt.review.table import record_review
@@ -83,7 +74,7 @@ def export(
     suffix = {"html": ".html", "label-studio": ".json", "csv": ".csv"}[format.value]
     if output.is_dir() or output.suffix.lower() != suffix:
         raise IltError(f"--output {output}: expected a file that ends in {suffix}")
-    default, normaliser = _settings()
+    default, normaliser = seed_and_normaliser()
     record = choose(iteration, strategy.value, budget, default if seed is None else seed, normaliser)
     outgoing = gather(record)
     written = WRITERS[format.value](outgoing, output)
@@ -191,6 +182,7 @@ def estimate_(
 ) -> None:
     """Show how wrong the selected labels truly are (WER, or CER), from an audit that people have answered."""
     from ilt.errors import IltError
+    from ilt.params import seed_and_normaliser
     from ilt.review.estimate import estimate
     from ilt.review.export import read_corrections
     from ilt.review.table import last_audit, read_review
@@ -203,7 +195,7 @@ def estimate_(
             "read the answers with `ilt review import`"
         )
     iteration, name = record["iteration"][0], record["review"][0]
-    _, normaliser = _settings()
+    _, normaliser = seed_and_normaliser()
     found = estimate(record, corrections, normaliser)
     console = _console()
     console.print(
