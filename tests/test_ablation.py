@@ -188,6 +188,12 @@ def test_the_base_alone_is_no_comparison():
     assert "no clear advantage over" in same and "`base`" in same
 
 
+def test_a_result_of_before_gains_by_seed_is_shown():
+    found = summarise([outcome("ilt3", 1, [1, 2]), outcome("one_long", 1, [2, 2])])
+    del found["contrasts"]["ilt3-vs-one_long"]["by_seed"]
+    assert "| `one_long` |" in to_markdown(found)
+
+
 def test_the_best_plain_lora_is_chosen_over_the_seeds_that_all_have():
     errors = np.array([1, 2, 0, 3] * 5)
     found = [outcome("one_half", 2, errors, dev=0.12), outcome("ilt3", 2, errors)]
