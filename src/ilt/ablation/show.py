@@ -26,14 +26,14 @@ def _sentences(found: dict[str, Any]) -> list[str]:
     lines = []
     contrasts = found["contrasts"]
     rivals = {name.removeprefix(f"{OURS}-vs-"): one for name, one in contrasts.items()}
-    rivals.pop("oracle", None)
+    above = " but the oracle" if rivals.pop("oracle", None) else ""
     behind = [name for name, one in rivals.items() if one["low"] <= 0]
     if rivals.keys() - {"base"} or behind:
         lines.append(
             f"`{OURS}` has no clear advantage over (the interval holds 0 or lies below it): "
             f"{', '.join(f'`{name}`' for name in behind)}."
             if behind
-            else f"`{OURS}` is ahead of all of these but the oracle with its interval clear of 0."
+            else f"`{OURS}` is ahead of all of these{above} with its interval clear of 0."
         )
     if missing := [f"`{name}`" for name in ARMS if name not in found["arms"]]:
         lines.append(f"Not run yet, so that nothing above speaks of them: {', '.join(missing)}.")
