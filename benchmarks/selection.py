@@ -24,9 +24,8 @@ from ilt import paths
 from ilt.evaluation.scoring import error_counts, rate
 from ilt.machine import machine
 from ilt.params import read_params
-from ilt.paths import write_json
 from ilt.revisions import read_columns
-from pages import put
+from pages import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULT = ROOT / "docs" / "ablation.md", ROOT / "benchmarks" / "results" / "selection.json"
@@ -121,10 +120,7 @@ def main() -> None:
         "revisions": runs,
         "data": {name: measure(revision, normaliser) for name, revision in runs.items()},
     }
-    write_json(RESULT, result, sort_keys=False)
-    lines = table(result)
-    put(PAGE, "selection", "selection", lines)
-    print("\n".join(lines))
+    publish(RESULT, result, PAGE, "selection", table(result))
 
 
 if __name__ == "__main__":

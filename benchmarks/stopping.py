@@ -21,9 +21,8 @@ from ilt.experiments import minutes_of, override, predictions_of, run_experiment
 from ilt.figures import interval, percent
 from ilt.machine import machine
 from ilt.params import read_params
-from ilt.paths import write_json
 from ilt.revisions import filesystem
-from pages import put
+from pages import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULT = ROOT / "docs" / "method.md", ROOT / "benchmarks" / "results" / "stopping.json"
@@ -97,10 +96,7 @@ def main() -> None:
     )
     parser.add_argument("--min-gain", type=float, default=0.0, help="of stopping-on, a fraction")
     result = measure(parser.parse_args().min_gain)
-    write_json(RESULT, result, sort_keys=False)
-    lines = table(result)
-    put(PAGE, "stopping", "stopping", lines)
-    print("\n".join(lines))
+    publish(RESULT, result, PAGE, "stopping", table(result))
 
 
 if __name__ == "__main__":

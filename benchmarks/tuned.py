@@ -25,9 +25,9 @@ from ilt.experiments import experiments, predictions_of, run_experiment
 from ilt.figures import interval, percent
 from ilt.machine import machine
 from ilt.params import read_params
-from ilt.paths import read_json, write_json
+from ilt.paths import read_json
 from ilt.revisions import filesystem
-from pages import put
+from pages import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULT = ROOT / "docs" / "tune.md", ROOT / "benchmarks" / "results" / "tune-demo.json"
@@ -126,10 +126,7 @@ def main() -> None:
     parser.add_argument("--name", default="tune-demo-full", help="of the experiment at full size")
     args = parser.parse_args()
     result = measure(_study(args.study), args.name)
-    write_json(RESULT, result, sort_keys=False)
-    lines = table(result)
-    put(PAGE, "tuned", "tuned", lines)
-    print("\n".join(lines))
+    publish(RESULT, result, PAGE, "tuned", table(result))
 
 
 if __name__ == "__main__":

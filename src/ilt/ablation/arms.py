@@ -94,13 +94,18 @@ def _ilt(count: int) -> Callable[[Values, float], None]:
     return change
 
 
+def _scale_first_focus(values: Values, key: str, factor: float) -> None:
+    first = _order(values)[0]
+    now = value_at(check_params(values).training(first, "focus").model_dump(), key)
+    set_value(values, f"iterations.{first}.focus.{key}", type(now)(now * factor))
+
+
 def _mode(mode: str) -> Callable[[Values, float], None]:
     def change(values: Values, factor: float) -> None:
         values["adapter"]["mode"] = mode
         if mode == "full":
             values["merge"]["scale"] = 1.0  # of adapters; there are none
-            rate = check_params(values).training(_order(values)[0], "focus").learning_rate
-            values["iterations"][_order(values)[0]]["focus"]["learning_rate"] = rate * factor
+            _scale_first_focus(values, "learning_rate", factor)
 
     return change
 
@@ -118,9 +123,7 @@ def _one(key: str, factor: float) -> Callable[[Values, float], None]:
 
     def change(values: Values, full: float) -> None:
         _mode("single")(values, full)
-        first = _order(values)[0]
-        now = value_at(check_params(values).training(first, "focus").model_dump(), key)
-        set_value(values, f"iterations.{first}.focus.{key}", type(now)(now * factor))
+        _scale_first_focus(values, key, factor)
 
     return change
 
