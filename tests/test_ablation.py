@@ -117,6 +117,40 @@ def test_an_unknown_data_set_is_named():
         list(planned(FILE, PARAMS, ["digits"], {}))
 
 
+def test_the_file_says_what_runs_on_what_with_which_seeds():
+    runs = {(one.data, one.arm, one.seed) for one in planned(FILE, PARAMS, ["demo", "demo-found"], {})}
+    assert {seed for _, arm, seed in runs if arm == "gold25"} == {1}
+    assert {seed for data, arm, seed in runs if (data, arm) == ("demo", "no_fix")} == {1, 2, 3}
+    assert {(arm, seed) for data, arm, seed in runs if data == "demo-found"} == {
+        (arm, 1) for arm in FILE.arms["demo-found"]
+    }
+    with pytest.raises(IltError, match=r"leaves no_fix out of demo-found; see its key `arms`"):
+        list(planned(FILE, PARAMS, ["demo-found"], {}, ["ilt3", "no_fix"]))
+    assert list(planned(FILE, PARAMS, ["demo", "demo-found"], {}, ["no_fix"]))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"first_seed": {"arms": ["gold_25"]}},
+            r"first_seed.arms: there is no arm 'gold_25'; there are ilt3",
+        ),
+        (
+            {"first_seed": {"data": ["found"]}},
+            r"first_seed.data: there is no data set 'found'; there are demo",
+        ),
+        ({"arms": {"demo": ["ilt"]}}, r"arms.demo: there is no arm 'ilt'"),
+        ({"arms": {"demos": ["ilt3"]}}, r"arms: there is no data set 'demos'"),
+    ],
+)
+def test_names_that_the_file_does_not_know_are_errors(tmp_path, changed, message):
+    path = tmp_path / "ablation.yaml"
+    path.write_text(yaml.safe_dump({"seeds": [1], "data": {"demo": {}}} | changed), encoding="utf-8")
+    with pytest.raises(IltError, match=message):
+        read_ablation_file(path)
+
+
 def test_an_arm_that_nobody_wants_need_not_be_possible():
     short = FILE.model_copy(update={"steps": 0.03})  # too few steps for five iterations
     with pytest.raises(IltError, match="too few for 5 iterations"):

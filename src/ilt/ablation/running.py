@@ -52,7 +52,8 @@ def planned(
 
     params: params.yaml. data: names of data sets; extra: further keys of params.yaml for a data set. wanted:
     arms that there must be, if not all; of the others, those that cannot be made at this size are left out.
-    Raises IltError for a data set or an arm that there is not, and for parameters that cannot be.
+    Raises IltError for a data set or an arm that there is not or that the file leaves out, and for parameters
+    that cannot be.
     """
     if unknown := [arm for arm in wanted if arm not in ARMS]:
         raise IltError(f"there is no arm {unknown[0]!r}; there are {', '.join(ARMS)}")
@@ -61,9 +62,12 @@ def planned(
         if name not in file.data:
             raise IltError(f"ablation.yaml has no data set {name!r}; it has {', '.join(file.data)}")
         small[name] = reduced(params, file.data[name] | extra.get(name, {}) | file.reduce, file.steps)
+    run_on = {arm for name in data for seed in file.seeds for arm in file.arms_of(name, seed)}
+    if left_out := [arm for arm in wanted if arm not in run_on]:
+        raise IltError(f"ablation.yaml leaves {left_out[0]} out of {', '.join(data)}; see its key `arms`")
     for seed in file.seeds:
         for name in data:
-            for arm in ARMS:
+            for arm in file.arms_of(name, seed):
                 try:
                     values = arm_values(arm, small[name], seed, file.full_learning_rate)
                 except IltError:
