@@ -1,13 +1,14 @@
-"""Whether what `ilt tune` found is better than the defaults: the best trial, at full size, on test.
+"""Whether what `ilt tune` found is better than the defaults: the best trials, at full size, on test.
 
     ilt tune --trials 20           # first, and the default itself: dvc repro
     python benchmarks/tuned.py
     ilt tune show --test --format json > study.json
-    python benchmarks/tuned.py --study study.json --name NAME
+    python benchmarks/tuned.py --study study.json --trial 1
 
-Runs the best trial's settings without the study's reductions as an experiment (`--name`; one that is there is
-read), and compares it on test with what HEAD's dvc.lock has. --study: a study of another clone. Writes
-benchmarks/results/tune-demo.json and the table in docs/tune.md.
+Runs the settings of the trials that are best on dev, and of those that are named, without the study's
+reductions, each as an experiment (`tune-full-NUMBER`; one that is there is read), and compares them on test
+with what HEAD's dvc.lock has. --study: a study of another clone. Writes benchmarks/results/tune-demo.json and
+the table in docs/tune.md.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from ilt.evaluation.assess import compare
 from ilt.evaluation.scoring import rates
@@ -42,25 +45,37 @@ def _study(path: Path | None) -> dict[str, Any]:
     return json.loads(shown.stdout)  # type: ignore[no-any-return]
 
 
-def measure(study: dict[str, Any], name: str) -> dict[str, Any]:
+def measure(study: dict[str, Any], named: list[int]) -> dict[str, Any]:
     params = read_params()
     normaliser, samples = params["evaluate"]["normaliser"], params["evaluate"]["bootstrap"]
     finished = [trial for trial in study["trials"] if trial["state"] == "finished"]
-    best = next(trial for trial in finished if trial["number"] == study["best"])
+    least = min(trial["error"] for trial in finished)
+    wanted = [trial for trial in finished if trial["error"] == least or trial["number"] in named]
     defaults = next((trial for trial in finished if trial["values"] == study["defaults"]), None)
     if defaults is None:
         sys.exit("today's defaults are not among the finished trials; `ilt tune` tries them again")
-    if name not in experiments():
-        run_experiment(name, best["full_overrides"], on_stage=lambda stage: print(f"  {stage}", flush=True))
+    if missing := set(named) - {trial["number"] for trial in finished}:
+        sys.exit(f"--trial {min(missing)}: no such trial came to its end")
     last = list(params["iterations"])[-1]
-    before, after = (predictions_of(filesystem(revision), last) for revision in ("HEAD", name))
+    before = predictions_of(filesystem("HEAD"), last)
 
-    def errors(split: str) -> dict[str, float]:
+    def errors(frame: pl.DataFrame) -> dict[str, float]:
         return {
-            which: rates(frame.filter(frame["split"] == split), normaliser)["micro"]
-            for which, frame in (("defaults", before), ("best", after))
+            split: rates(frame.filter(frame["split"] == split), normaliser)["micro"]
+            for split in ("dev", "test", "retention")
         }
 
+    full: dict[str, Any] = {"defaults": errors(before), "trials": {}}
+    for trial in wanted:
+        name = f"tune-full-{trial['number']:04d}"
+        if name not in experiments():
+            print(name, flush=True)
+            run_experiment(
+                name, trial["full_overrides"], on_stage=lambda stage: print(f"  {stage}", flush=True)
+            )
+        after = predictions_of(filesystem(name), last)
+        gain = compare(before, after, normaliser, samples, params["seed"])
+        full["trials"][str(trial["number"])] = errors(after) | {"gain_on_test": gain}
     trials = [
         {key: trial.get(key) for key in ("number", "state", "values", "error", "test", "minutes")}
         for trial in study["trials"]
@@ -77,45 +92,33 @@ def measure(study: dict[str, Any], name: str) -> dict[str, Any]:
         "defaults": defaults["number"],
         "best": study["best"],
         "gain_on_dev_at_reduced_size": study["gain_over_defaults"],
-        "full_size": {
-            **{split: errors(split) for split in ("dev", "test", "retention")},
-            "gain_on_test": compare(before, after, normaliser, samples, params["seed"]),
-        },
+        "full_size": full,
     }
 
 
 def table(result: dict[str, Any]) -> list[str]:
     """The table of docs/tune.md."""
     trials = {trial["number"]: trial for trial in result["trials"]}
-    full, best = result["full_size"], trials[result["best"]]
+    full, first = result["full_size"], trials[result["defaults"]]
     lines = [
-        "| | dev, reduced | test, reduced | dev, full size | test, full size | retention |",
-        "|---|" + "---|" * 5,
+        "| | dev, reduced | test, reduced | dev, full size | test, full size | gain on it [95 %] | retention |",
+        "|---|" + "---|" * 6,
     ]
-    for name, which, trial in (
-        ("defaults", "defaults", trials[result["defaults"]]),
-        (f"trial {best['number']}", "best", best),
+    tried = {int(number): found for number, found in full["trials"].items() if int(number) != first["number"]}
+    for name, trial, found in (
+        ("defaults", first, full["defaults"]),
+        *((f"trial {number}", trials[number], found) for number, found in tried.items()),
     ):
-        cells = [
-            trial["error"],
-            trial["test"],
-            *(full[split][which] for split in ("dev", "test", "retention")),
-        ]
-        lines.append(f"| {name} | " + " | ".join(percent(cell) for cell in cells) + " |")
+        gain = interval(found["gain_on_test"]) if "gain_on_test" in found else ""
+        cells = [*map(percent, (trial["error"], trial["test"], found["dev"], found["test"])), gain]
+        lines.append(f"| {' | '.join([name, *cells, percent(found['retention'])])} |")
+    lines += ["", f"{len(trials)} trials came to an end."]
     if result["best"] == result["defaults"]:
-        return [
-            *lines[:-1],
-            "",
-            f"None of the {len(trials)} trials that came to an end beat the defaults.",
-        ]
-    values = ", ".join(f"{key} {value}" for key, value in best["values"].items())
-    return [
-        *lines,
-        "",
-        f"Trial {best['number']} of {len(trials)} that came to an end: {values}. Over the defaults it gains "
-        f"{interval(result['gain_on_dev_at_reduced_size'])} points on dev at the reduced size, and "
-        f"{interval(full['gain_on_test'])} on test at full size.",
-    ]
+        lines[-1] += " None is better than the defaults on dev."
+    for number in tried:
+        values = ", ".join(f"{key} {value}" for key, value in trials[number]["values"].items())
+        lines.append(f"Trial {number}: {values}.")
+    return lines
 
 
 def main() -> None:
@@ -123,9 +126,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--study", type=Path, help="what `ilt tune show --test --format json` printed")
-    parser.add_argument("--name", default="tune-demo-full", help="of the experiment at full size")
+    parser.add_argument(
+        "--trial", type=int, action="append", default=[], help="another one to run at full size"
+    )
     args = parser.parse_args()
-    result = measure(_study(args.study), args.name)
+    result = measure(_study(args.study), args.trial)
     publish(RESULT, result, PAGE, "tuned", table(result))
 
 

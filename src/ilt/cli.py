@@ -16,6 +16,8 @@ from ilt.tune.cli import app as tune_app
 
 __all__ = ["app"]
 
+PASSED = "passed through"
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -35,7 +37,9 @@ def _main() -> None:
 
 @app.command()
 def summary(
-    languages: Annotated[bool, typer.Option(help="Also show the test error of each language.")] = False,
+    languages: Annotated[
+        bool, typer.Option(help="Also show the error of each language, on test and retention.")
+    ] = False,
 ) -> None:
     """Show the iterations: error rates, gains and the quality of the labels, in percent."""
     from rich.console import Console
@@ -45,6 +49,7 @@ def summary(
         print(f"ERROR: {paths.SUMMARY} is missing; run `dvc repro` first", file=sys.stderr)
         raise typer.Exit(1)
     found: dict[str, Any] = paths.read_json(paths.SUMMARY)
+    passed = {name: entry["passed_through"] for name, entry in found.items() if "passed_through" in entry}
     table = Table(
         title="Error rates in % (WER; CER for ko and the like); gain is on test, over the iteration before"
     )
@@ -70,7 +75,7 @@ def summary(
             percent(entry["test"]["macro"]),
             percent(entry["dev"]["micro"]),
             percent(entry["retention"]["micro"]),
-            "" if name == "base" else interval(entry["gain_over_previous"]),
+            "" if name == "base" else PASSED if name in passed else interval(entry["gain_over_previous"]),
             percent(entry["train_dev_gap"]),
             percent(labels.get("pool_error")),
             percent(labels.get("selected_error")),
@@ -79,27 +84,59 @@ def summary(
         )
     console = Console(width=None if sys.stdout.isatty() else 130)
     console.print(table)
-    for name, entry in found.items():
-        if why := entry.get("passed_through"):
-            console.print(f"{name}: passed through, {why}", highlight=False)
-        if expected := entry.get("expected_next"):
-            more = interval(expected | {"micro": expected["gain"]})
-            console.print(f"one more iteration: perhaps {more} points ({expected['how']})", highlight=False)
+    for name, why in passed.items():
+        console.print(f"{name}: {PASSED}, {why}", highlight=False)
+    for line in (_one_more(found), _spent(found)):
+        if line:
+            console.print(line, highlight=False)
     last = list(found)[-1]
     console.print(f"{last} over the base, on test: {interval(found[last]['gain'])} points")
     if languages:
-        console.print(_by_language(found))
+        for split in ("test", "retention"):
+            if any(entry[split]["by_language"] for entry in found.values()):
+                console.print(_by_language(found, split))
 
 
-def _by_language(found: dict[str, Any]) -> Any:
+def _one_more(found: dict[str, Any]) -> str:
+    """What one more iteration may gain, and what was said of those before it."""
+    from ilt.report.forecast import how_it_did
+
+    ran = [name for name, entry in found.items() if "expected_next" in entry]
+    if not ran:
+        return ""
+    told = found[ran[-1]]["expected_next"]
+    if told["gain"] is None:
+        return f"one more iteration: {told['how']}"
+    said = [found[name]["expected_next"]["gain"] for name in ran]
+    before = how_it_did(ran, said, [found[name]["gain_over_previous"]["micro"] for name in ran])
+    track = f"; {before}" if before else ""
+    return f"one more iteration: perhaps {100 * told['gain']:+.1f} points ({told['how']}{track})"
+
+
+def _spent(found: dict[str, Any]) -> str:
+    """What each iteration cost; nothing where costs are not there."""
+    from ilt.report.cost import costs_of, spent
+
+    path, plan = paths.METRICS / "costs.json", paths.plan("report")
+    if not path.is_file() or len(found) < 2:
+        return ""
+    price = paths.read_json(plan)["report"]["price_per_hour"] if plan.is_file() else None
+    costs = costs_of(paths.read_json(path), found, price)
+    each = ", ".join(f"{cost.iteration} {spent(cost.minutes, cost.money)}" for cost in costs)
+    return f"computing: {each}; together {spent(costs[-1].total, costs[-1].total_money)}"
+
+
+def _by_language(found: dict[str, Any], split: str) -> Any:
     from rich.table import Table
 
-    table = Table("iteration", title="Test error in % by language")
-    codes = sorted({code for entry in found.values() for code in entry["test"]["by_language"]})
+    table = Table("iteration", title=f"{split.capitalize()} error in % by language")
+    codes = sorted({code for entry in found.values() for code in entry[split]["by_language"]})
     for code in codes:
         table.add_column(code, justify="right")
     for name, entry in found.items():
-        table.add_row(name, *(percent(entry["test"]["by_language"].get(code)) for code in codes))
+        rates = entry[split]["by_language"]
+        mark = f" ({PASSED})" if "passed_through" in entry else ""
+        table.add_row(name + mark, *(percent(rates.get(code)) for code in codes))
     return table
 
 

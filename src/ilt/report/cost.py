@@ -22,7 +22,8 @@ class Cost:
     money, total_money: at the declared price per hour, None where there is none.
     gain: on test over the iteration before, a fraction, with `low` and `high` of its 95 % interval.
     passed: why it was not run but passed the model of the one before through, None where it was run.
-    expected: what one more iteration was expected to gain (`gain`, `low`, `high`, and `how`), or None.
+    expected: what one more iteration after it was expected to gain: `gain` (None where nothing is known yet)
+    and `how`, see `ilt.report.forecast`; None where it was not run.
     """
 
     iteration: str

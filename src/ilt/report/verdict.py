@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 
 import polars as pl
 
 from ilt.figures import interval, percent
 from ilt.report.cost import Cost, spent, worth
 from ilt.report.errors import ALL
+from ilt.report.forecast import how_it_did
 from ilt.report.gather import Report, language_name
 
 __all__ = ["Verdict", "listed", "verdict_of"]
@@ -60,14 +62,21 @@ def _headline(report: Report, kind: str, total: Cost, last: Cost) -> str:
 
 def _next(report: Report) -> str:
     """What one more iteration is expected to gain, and to cost: as much as the last that was run."""
-    last = report.ran[-1]
+    ran = report.ran
+    last = ran[-1]
     if last.expected is None:
         return ""
-    gain = {**last.expected, "micro": last.expected["gain"]}
-    how = f" ({last.expected['how']})" if last.expected.get("how") else ""
+    price, gain, how = spent(last.minutes, last.money), last.expected["gain"], last.expected["how"]
+    if gain is None:
+        return f" One more costs about {price}; what it gains is {how}."
+    before = how_it_did(
+        [cost.iteration for cost in ran],
+        [cost.expected["gain"] if cost.expected else None for cost in ran],
+        [cost.gain["micro"] for cost in ran],
+    )
     return (
-        f" One more is expected to gain {interval(gain)} points for about "
-        f"{spent(last.minutes, last.money)}{how}."
+        f" One more is expected to gain {100 * gain:+.1f} points for about {price} ({how}); a rule of thumb"
+        + (f": {before}." if before else ".")
     )
 
 
@@ -105,7 +114,7 @@ def _last_clear(report: Report) -> str:
     if best == len(costs) - 1 and report.passed:
         return f"{costs[best].iteration} is the last iteration that was run, and its gain is clear of 0."
     if best == len(costs) - 1:
-        name = f"it{len(costs) + 1}"
+        name = next(each for number in count(1) if (each := f"it{number}") not in report.order)
         return (
             f"{costs[best].iteration} still gained for sure, so one more may pay: "
             f"dvc exp run -S '+iterations.{name}={{prev: {report.last}}}'."

@@ -13,7 +13,7 @@ from typing import Any
 
 from ilt import paths
 from ilt.evaluation.plots import LABEL_KEYS, calibration, churn, funnel, history
-from ilt.evaluation.stopping import expected_next
+from ilt.report.forecast import expected_after_each
 from ilt.report.gather import gather
 from ilt.report.write import write_report
 from ilt.stages._stage import Stage, run_stage
@@ -69,7 +69,9 @@ def body(stage: Stage) -> None:
     found["base"] |= found[iterations[-1]].get("base", {})
     summary = {name: _summary(entry) for name, entry in found.items()}
     ran = [name for name in iterations if not summary[name].get("passed_through")]
-    summary[ran[-1]]["expected_next"] = expected_next([summary[name]["gain_over_previous"] for name in ran])
+    expected = expected_after_each([summary[name]["gain_over_previous"] for name in ran])
+    for name, told in zip(ran, expected, strict=True):
+        summary[name]["expected_next"] = told
     tables = {
         "history": history(summary, SPLITS),
         "funnel": funnel(iterations),
