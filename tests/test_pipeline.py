@@ -163,7 +163,17 @@ def test_summary_has_the_documented_form(finished):
 
 def test_the_summary_table_shows_every_iteration(finished):
     shown = run(finished, "ilt", "summary", "--languages")
-    assert all(name in shown for name in ("base", "it1", "it2", "retention", "ko"))
+    first, rest = shown.split("Test error in % by language")
+    on_test, on_retention = rest.split("Retention error in % by language")
+    for table, columns in (
+        (first, {"test", "retention"}),
+        (on_test, {"de", "ko"}),
+        (on_retention, {"de", "ko"}),
+    ):
+        assert columns <= set(next(line for line in table.splitlines() if "iteration" in line).split())
+        assert all(f"│ {name} " in table for name in ("base", "it1", "it2"))
+    minutes = r"[\d.]+ (?:seconds|minutes)"
+    assert re.search(rf"computing: it1 {minutes}, it2 {minutes}; together {minutes}", first)
 
 
 def test_the_report_is_in_the_cache_and_not_in_git(finished):
@@ -345,6 +355,12 @@ def test_iterations_behind_a_stop_pass_the_model_through(copied):
     assert summary["it2"]["test"] == summary["it1"]["test"]
     assert summary["it2"]["gain_over_previous"]["micro"] == 0
     assert "expected_next" in summary["it1"] and "expected_next" not in summary["it2"]
+    shown = run(copied, "ilt", "summary", "--languages")
+    assert re.search(r"│ it2 +│.*│ passed through │", shown) and "│ it2 (passed through)" in shown
+    for name in ("history", "funnel", "calibration", "churn"):
+        table = pl.read_csv(copied / f"data/metrics/{name}.csv")
+        assert table.filter("passed")["iteration"].unique().to_list() == ["it2"], name
+        assert not table.filter(pl.col("iteration") != "it2")["passed"].any()
     costs = json.loads((copied / "data/metrics/costs.json").read_text(encoding="utf-8"))
     assert sum(cost["seconds"] for cost in costs["it2"].values()) < 10
 
@@ -377,7 +393,10 @@ def test_a_language_that_begins_later_runs_only_what_it_takes_part_in(copied):
         told["base"]["test"]["micro"] - told["test"]["micro"], abs=2e-6
     )
     shown = run(copied, "ilt", "summary", "--languages")
-    assert "it" in shown
+    header = next(
+        line for line in shown.split("Test error in % by language")[1].splitlines() if "iteration" in line
+    )
+    assert [part.strip() for part in header.strip("┃ ").split("┃")] == ["iteration", "de", "it", "ko"]
     page = (copied / "data/report/index.html").read_text(encoding="utf-8")
     assert "Italian" in page
 

@@ -125,16 +125,19 @@ def _decided(frame, utterances, path, iteration, name):
 
 
 def make_project(folder, write_params, *, iterations=("it1", "it2"), languages=tuple(WORDS), rows=ROWS,
-                 references=True, passed=None, **changes):  # fmt: skip
+                 references=True, passed=None, watched=(), **changes):  # fmt: skip
     """All that the stage report reads, in `folder`, which is the working directory: real tables, no model.
 
     passed: why iterations from it3 on are passed through, as it is where the gain before is too small.
+    watched: languages that have no rows but in retention.
     """
     previous = dict(zip(iterations, ("base", *iterations), strict=False))
     chain = {"iterations": {name: {"prev": before} for name, before in previous.items()}}
     write_params(folder, {**chain, "evaluate.bootstrap": 200, **changes})
     plan_stage.main()
-    utterances = _utterances(languages, rows)
+    utterances = _utterances(languages, rows).filter(
+        ~pl.col("language").is_in(watched) | (pl.col("split") == "retention")
+    )
     hidden = utterances.with_columns(text=pl.when(pl.col("split") != "pool").then("text"))
     UTTERANCE_TABLE.write(hidden, paths.UTTERANCES)
     pool = utterances.filter(pl.col("split") == "pool").select("id", "text")
@@ -424,16 +427,19 @@ def test_what_was_passed_through_is_marked_and_not_blamed(tmp_path, monkeypatch,
     )
     assert told in text
     expected = (
-        r"One more is expected to gain \+0\.0 \[.*?\] points for about 6\.0 minutes \(3\.00 at the declared"
+        "One more is expected to gain +0.0 points for about 6.0 minutes (3.00 at the declared price) "
+        "(nothing, since the last iteration gained nothing); a rule of thumb."
     )
-    assert re.search(expected, text) and "price) (nothing, since the last iteration gained nothing)." in text
+    assert expected in text
     parts = dict(re.findall(r'<section id="(\w+)">(.*?)</section>', page, re.S))
     for part in ("errors", "cost", "labels", "training"):
         row = re.search(r'<tr><th scope="row">it3(.*?)</tr>', parts[part], re.S).group(1)
         assert "passed through" in row, part
     assert "it2 to it3" not in text and "From it1 to it2, in the pool." in text
     assert "it3 passed the labels through as they were" in text
-    assert re.search(r"\| it3 .*\| passed through \|", markdown) and "does not clear stop.min" in markdown
+    assert re.search(r"\| it3 .*\| passed through \|", markdown) and "| it3, passed through |" in markdown
+    assert re.search(r"\| it2 \| 16 \|", markdown) and "| it3 | passed through |" in markdown
+    assert "does not clear stop.min" in markdown
     assert "another reason" not in page
     summary = paths.read_json(paths.SUMMARY)
     assert summary["it3"]["passed_through"] == why and "passed_through" not in summary["it2"]
@@ -593,3 +599,35 @@ def test_nothing_is_cut_off(opened, width):
         "all => Math.min(...all.map(t => t.getBoundingClientRect().height))"
     )
     assert small >= 9.5  # charts are not scaled down until nobody can read them
+
+
+def test_a_language_that_only_retention_has_is_shown(tmp_path, monkeypatch, write_params):
+    monkeypatch.chdir(tmp_path)
+    rows = {**ROWS, "dev": 12}
+    make_project(tmp_path, write_params, languages=("en", "ar"), watched=("ar",), rows=rows)
+    page = build()
+    markdown = (paths.REPORT / "report.md").read_text(encoding="utf-8")
+    watched = re.search(r"Languages that nobody adapts to</h3>(.*?)</table>", page, re.S).group(1)
+    rates = [
+        paths.read_json(paths.SUMMARY)[name]["retention"]["by_language"]["ar"] for name in ("base", "it2")
+    ]
+    assert "Arabic" in watched and "English" not in watched
+    assert all(f"<td>{100 * rate:.1f}</td>" in watched for rate in rates)
+    assert re.search(rf"\| Arabic \| {100 * rates[0]:.1f} \|.*\| {100 * rates[1]:.1f} \|", markdown)
+    assert "gain on retention" in markdown
+
+
+def test_with_adapters_for_each_language_no_step_is_marked_as_the_one_that_was_kept(
+    tmp_path, monkeypatch, write_params
+):
+    monkeypatch.chdir(tmp_path)
+    make_project(tmp_path, write_params, languages=("en",), rows={**ROWS, "dev": 12})
+    focus = paths.metrics("it2", "focus")
+    paths.write_json(focus, paths.read_json(focus) | {"languages": {"en": {"kept_step": 10}}})
+    build()
+    report = gather(
+        paths.read_json(paths.plan("report")), paths.read_json(paths.SUMMARY), {},
+        paths.read_json(paths.METRICS / "costs.json"),
+    )  # fmt: skip
+    kept = report.history.filter("kept").select("iteration", "stage").rows()
+    assert ("it2", "focus") not in kept and ("it2", "fix") in kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ilt.evaluation.stopping import expected_next, stop_reason
+from ilt.report.forecast import expected_after_each, how_it_did
 
 
 def gain(micro, spread=0.01):
@@ -40,3 +41,23 @@ def test_nothing_is_expected_after_no_gain(last):
 
 def test_gains_are_not_expected_to_grow():
     assert expected_next([gain(0.3), gain(0.01), gain(0.05)])["gain"] == pytest.approx(0.05)
+
+
+def test_what_one_more_may_gain_is_told_after_each_iteration_from_those_so_far():
+    gains = [gain(0.3), gain(0.04), gain(0.02), gain(-0.01)]
+    told = expected_after_each(gains)
+    assert [one["gain"] for one in told] == [None, pytest.approx(0.02), pytest.approx(0.01), 0.0]
+    assert told[0]["how"].startswith("not known") and "0.50, the ratio" in told[2]["how"]
+    assert expected_after_each(gains[:2]) == told[:2]
+
+
+def test_after_a_first_iteration_without_a_gain_nothing_is_expected():
+    assert expected_after_each([gain(-0.02)]) == [
+        {"gain": 0.0, "how": "nothing, since the last iteration gained nothing"}
+    ]
+
+
+def test_the_rule_is_held_against_what_came():
+    said = how_it_did(["it1", "it2", "it3"], [None, 0.015, 0.0], [0.265, 0.03, -0.015])
+    assert said == "after it2 it said +1.5, and it3 gained -1.5"
+    assert how_it_did(["it1", "it2"], [None, 0.015], [0.265, 0.03]) == ""

@@ -14,4 +14,5 @@ def percent(value: float | None) -> str:
 
 def interval(gain: Mapping[str, float]) -> str:
     """A gain with its interval (`micro`, `low`, `high`, fractions) in points."""
-    return f"{100 * gain['micro']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+    middle, low, high = (f"{100 * gain[key] + 0.0:+.1f}" for key in ("micro", "low", "high"))  # 0.0: no -0
+    return f"{middle} [{low}, {high}]"

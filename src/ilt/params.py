@@ -264,6 +264,11 @@ class AdapterParams(_Section):
     mode: Literal["merge_and_reset", "continue", "single", "full"] = "merge_and_reset"
     scope: Literal["shared", "per_language", "shared+per_language"] = "shared"
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The training stages in which each language trains an adapter of its own."""
+        return {"shared": (), "per_language": TRAINING_STAGES, "shared+per_language": ("fix",)}[self.scope]
+
     @model_validator(mode="after")
     def _experts_are_merged(self) -> Self:
         if self.scope != "shared" and self.mode != "merge_and_reset":
@@ -598,6 +603,14 @@ def _check_languages(params: Params) -> None:
                 for code in codes
                 if code not in known
             ]
+            for stage in params.adapter.own:
+                steps = params.training(name, stage).steps
+                if steps and steps < len(known):
+                    problems.append(
+                        f"iterations.{name}.{stage}.steps: {steps} cannot be shared by the adapters of "
+                        f"{len(known)} languages (adapter.scope: {params.adapter.scope}); say "
+                        f"{len(known)} or more, or 0 to leave the stage out"
+                    )
         if params.mixture.replay_share and not demo.replay:
             problems.append(
                 "mixture.replay_share: there is nothing to replay; say corpus.demo.replay=N utterances per "

@@ -20,7 +20,7 @@ from ilt.experiments import experiments
 from ilt.params import read_params
 from ilt.paths import read_json, replacing, write_json
 
-__all__ = ["run_ablation"]
+__all__ = ["run_ablation", "write_page"]
 
 PAGE = Path("docs") / "RESULTS.md"
 
@@ -132,7 +132,7 @@ class _Found:
             **summarise([*(one.ours for one in those), *bases.values()]),
         }
         write_json(RESULTS / f"ablation-{data}.json", told, sort_keys=False)
-        _write_page(file)
+        write_page(file)
 
 
 def _result(path: Path) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def _result(path: Path) -> dict[str, Any]:
     raise IltError(f"{path} is no result of the ablation; delete it, and `ilt ablate --read` makes it anew")
 
 
-def _write_page(file: AblationFile) -> None:
+def write_page(file: AblationFile) -> None:
     """docs/RESULTS.md, from all results that lie in benchmarks/results."""
     parts = []
     for name in file.data:

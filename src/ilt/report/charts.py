@@ -49,7 +49,7 @@ LOOKS = {
 
 FATE_COLOURS = {
     "sure": "blue", "least": "pale", "people": "green", "off": "blue", "budget": "fog", "doubtful": "mist",
-    "flagged": "amber", "unusable": "plum", "other": "quiet",
+    "flagged": "amber", "unusable": "plum", "other": "quiet", "right": "blue", "wrong": "mist",
 }  # fmt: skip
 
 PERCENT = "datum.value === 0 ? '0' : format(100 * datum.value, '~r') + ' %'"

@@ -16,8 +16,8 @@ def expected_after_each(gains: Sequence[dict[str, float]]) -> list[dict[str, Any
     """For each iteration that was run, what one more after it was to be expected to gain.
 
     gains: of each over the one before (`micro`, `low`, `high`, fractions), the first over the base. Returns
-    `gain`, a fraction, None after the first; and `how` it comes about (`ilt.evaluation.stopping`). There is no
-    interval: that of the last gain, scaled, would not be one.
+    `gain`, a fraction, None after a first that gained; and `how` it comes about (`ilt.evaluation.stopping`).
+    There is no interval: that of the last gain, scaled, would not be one.
     """
     found: list[dict[str, Any]] = []
     for number in range(1, len(gains) + 1):

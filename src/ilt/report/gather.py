@@ -74,7 +74,15 @@ class Report:
     @property
     def languages(self) -> list[str]:
         """Languages of the test set."""
-        return self.gains.filter(pl.col("split") == "test", pl.col("language") != ALL)["language"].to_list()
+        return self._languages_of("test")
+
+    @property
+    def watched(self) -> list[str]:
+        """Languages that only retention has: nobody adapts to them, and they may be forgotten."""
+        return [code for code in self._languages_of("retention") if code not in self.languages]
+
+    def _languages_of(self, split: str) -> list[str]:
+        return self.gains.filter(pl.col("split") == split, pl.col("language") != ALL)["language"].to_list()
 
 
 def language_name(code: str) -> str:
@@ -101,7 +109,8 @@ def _history(iterations: list[str]) -> pl.DataFrame:
                     "iteration": iteration, "stage": stage, "step": int(entry["step"]),
                     "steps": int(told["steps"]), "dev_error": entry["dev_error"],
                     "train_error": entry.get("train_error"), "loss": entry.get("loss"),
-                    "kept": entry["step"] == told["kept_step"],
+                    # With an adapter for each language, each keeps another step, and this is their sum.
+                    "kept": "languages" not in told and entry["step"] == told["kept_step"],
                 }
                 for entry in told.get("history", [])
             ]  # fmt: skip

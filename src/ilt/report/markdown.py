@@ -34,7 +34,11 @@ EXAMPLES = 5
 
 
 def _iterations(report: Report) -> list[str]:
-    head = ("iteration", "test", "dev", "retention", "gain on test [95 %]", "", "minutes")
+    priced = report.price_per_hour is not None
+    head = (
+        *("iteration", "test", "dev", "retention", "gain on test [95 %]", "", "minutes"),
+        *(["money"] if priced else []),
+    )
     costs = {cost.iteration: cost for cost in report.costs}
     rows = []
     for name in report.order:
@@ -42,28 +46,44 @@ def _iterations(report: Report) -> list[str]:
         gain = entry["gain_over_previous"]
         errors = [percent(entry[split]["micro"]) for split in ("test", "dev", "retention")]
         cost = costs.get(name)
-        told = ["", "", ""]
+        told = ["", "", "", *([""] if priced else [])]
         if cost is not None:
             said = "" if cost.passed else interval(gain)
-            told = [said, WORTH[cost.kind], f"{cost.minutes:.1f}"]
+            money = [] if cost.money is None else [f"{cost.money:,.2f}"]
+            told = [said, WORTH[cost.kind], f"{cost.minutes:.1f}", *money]
         rows.append([cell(name), *errors, *told])
     return grid(head, rows, {0, 5})
 
 
 def _languages(report: Report) -> list[str]:
-    head = ("language", *map(cell, report.order), "gain on test [95 %]", "")
-    rows = [
-        [cell(row["name"]), *map(percent, row["errors"]), interval(row["gain"]), WORTH[worth(row["gain"])]]
-        for row in language_rows(report)
-    ]
-    return grid(head, rows, {0, len(head) - 1})
+    """On test, then on retention for languages that only that has."""
+    passed = {cost.iteration for cost in report.passed}
+    order = [cell(f"{name}, passed through" if name in passed else name) for name in report.order]
+    lines: list[str] = []
+    for split, codes in (("test", report.languages), ("retention", report.watched)):
+        head = ("language", *order, f"gain on {split} [95 %]", "")
+        rows = [
+            [
+                cell(row["name"]),
+                *map(percent, row["errors"]),
+                interval(row["gain"]),
+                WORTH[worth(row["gain"])],
+            ]
+            for row in language_rows(report, split, codes)
+        ]
+        if rows:
+            lines += [*([""] if lines else []), *grid(head, rows, {0, len(head) - 1})]
+    return lines
 
 
 def _funnel(report: Report) -> list[str]:
     steps = ("pool", "flagged", "selected", "reworded", "used")
-    together = report.funnel.filter(pl.col("language") == ALL).select("iteration", *steps)
+    ran = [cost.iteration for cost in report.ran]
+    together = report.funnel.filter(pl.col("language") == ALL, pl.col("iteration").is_in(ran))
     head = ("iteration", "pool", "flagged", "selected", "corrected", "used")
-    return grid(head, [[cell(str(value)) for value in row] for row in together.rows()], {0})
+    rows = together.select("iteration", *steps).rows()
+    passed = [[cost.iteration, "passed through", *[""] * 4] for cost in report.passed]
+    return grid(head, [[cell(str(value)) for value in row] for row in [*rows, *passed]], {0})
 
 
 def _worst(report: Report) -> list[str]:

@@ -34,8 +34,8 @@ def _drawn(part: str, figure: Figure) -> Markup:
     return Markup(to_svg(specification, figure.alt))
 
 
-def language_rows(report: Report) -> list[dict[str, Any]]:
-    """A row a language of the test set: its rates by iteration, its gain, its change on retention."""
+def language_rows(report: Report, split: str, codes: list[str]) -> list[dict[str, Any]]:
+    """A row a language: its rates by iteration and its gain on a split, and its change on retention."""
     errors = {(row["split"], row["language"], row["iteration"]): row["error"]
               for row in report.errors.iter_rows(named=True)}  # fmt: skip
     gains = {(row["split"], row["language"]): row for row in report.gains.iter_rows(named=True)}
@@ -44,11 +44,11 @@ def language_rows(report: Report) -> list[dict[str, Any]]:
             "code": code,
             "name": language_name(code),
             "unit": "CER" if code in CER_LANGUAGES else "WER",
-            "errors": [errors.get(("test", code, name)) for name in report.order],
-            "gain": gains["test", code],
+            "errors": [errors.get((split, code, name)) for name in report.order],
+            "gain": gains[split, code],
             "retention": gains.get(("retention", code)),
         }
-        for code in report.languages
+        for code in codes
     ]
 
 
@@ -99,7 +99,8 @@ def render(report: Report, figures: dict[str, list[Figure]]) -> str:
         report=report,
         verdict=verdict_of(report),
         figures=drawn,
-        languages=language_rows(report),
+        languages=language_rows(report, "test", report.languages),
+        watched=language_rows(report, "retention", report.watched),
         costs={cost.iteration: cost for cost in report.costs},
         funnels=_funnels(report),
         churn={row["iteration"]: row for row in report.series["churn"].iter_rows(named=True)},

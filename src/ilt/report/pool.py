@@ -15,8 +15,10 @@ FATES = {
     "least": "used: to reach min_rows",
     "people": "used: people decided",
     "off": "used: selection is off",
+    "right": "used: true error is low",
     "budget": "left out: over the budget",
     "doubtful": "left out: expected error too high",
+    "wrong": "left out: true error too high",
     "flagged": "left out: flagged",
     "unusable": "left out: people call it unusable",
     "other": "left out: another reason",
@@ -27,10 +29,12 @@ _BY_REASON = (
     ("^kept: among the best", "least"),
     ("^kept: (accepted|corrected) by", "people"),
     ("^kept: selection is off", "off"),
+    ("^kept: true error", "right"),
     ("^kept", "sure"),
     ("^dropped: unusable, says", "unusable"),
     ("^dropped: rank ", "budget"),
     ("^dropped: expected error", "doubtful"),
+    ("^dropped: true error", "wrong"),
 )
 _TRAINED = {"selected": "feedback", "fixed": "fix"}
 """The label tables that decide, and the training that follows each."""

@@ -8,6 +8,9 @@ import polars as pl
 
 from ilt import paths
 from ilt.asr.lineage import read_lineage
+from ilt.corpus.intake import INTAKE_TABLE
+from ilt.errors import IltError
+from ilt.evaluation.assess import SPLITS
 from ilt.labels.table import LABEL_TABLE
 from ilt.stages._stage import Stage
 
@@ -30,6 +33,8 @@ def why_left_out(stage: Stage) -> str | None:
 def _pass_model(stage: Stage, start: Path, why: str) -> None:
     """The model as it is: no adapter, the same lineage."""
     lineage = read_lineage(start)
+    if stage.name == "focus" and stage.values["scope"] == "shared+per_language" and not _stopped(stage):
+        lineage = lineage.trunk  # as where focus trains: what follows adapts what all share
     folder = paths.adapter(stage.iteration, stage.name)
     folder.mkdir(parents=True, exist_ok=True)
     lineage.write(folder / "lineage.json")  # DVC does not keep empty folders
@@ -74,8 +79,19 @@ def pass_labels(stage: Stage, source: Path, target: Path, why: str, details: boo
 
 
 def pass_evaluation(stage: Stage, why: str) -> None:
-    """The predictions and the assessment of the iteration before, which gained nothing on itself."""
+    """The predictions and the assessment of the iteration before, which gained nothing on itself.
+
+    Raises IltError where a language begins with an iteration that is passed: nobody would train or score it.
+    """
     before = stage.values["prev"]
+    scored = set(pl.read_parquet(paths.predictions(before), columns=["language"])["language"])
+    wanted = INTAKE_TABLE.read(paths.intake(stage.iteration)).filter(pl.col("split").is_in(SPLITS))
+    if new := sorted(set(wanted["language"]) - scored):
+        raise IltError(
+            f"languages.{new[0]}.from: {stage.iteration} is passed through ({why}), and nothing would be "
+            f"trained on {new[0]} or scored; let it begin in an iteration that runs, or let this one run "
+            "(stop.min_gain: null)"
+        )
     for where in (paths.predictions, paths.base_predictions):
         with paths.replacing(where(stage.iteration)) as temporary:
             temporary.write_bytes(where(before).read_bytes())

@@ -63,7 +63,6 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
             "model": params.model.id,
             "mode": params.adapter.mode,
             **evaluate,
-            "stop": params.stop.model_dump(),
             "report": params.report.model_dump(),
         },
     }

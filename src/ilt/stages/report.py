@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from ilt import paths
 from ilt.evaluation.plots import LABEL_KEYS, calibration, churn, funnel, history
 from ilt.report.forecast import expected_after_each
@@ -82,7 +84,8 @@ def body(stage: Stage) -> None:
     report = gather(stage.values, summary, tables, costs)
     for name, frame in tables.items():
         with paths.replacing(paths.METRICS / f"{name}.csv") as temporary:
-            frame.write_csv(temporary)
+            # Whoever plots a table can leave out what is a copy of the iteration before.
+            frame.with_columns(passed=~pl.col("iteration").is_in(["base", *ran])).write_csv(temporary)
     # sort_keys: in the order of the iterations and of what matters, not of the alphabet: people read these.
     paths.write_json(paths.METRICS / "metrics.json", _flat(summary, iterations[-1]), sort_keys=False)
     paths.write_json(paths.METRICS / "costs.json", costs)

@@ -135,6 +135,8 @@ def open_study(name: str, minutes: bool, create: bool) -> optuna.Study:
 def read_study(study: optuna.Study) -> Study:
     """The study as plain records."""
     attrs = study.user_attrs
+    if "begun_with" not in attrs:  # killed between making the study and this
+        raise IltError(f"the study {study.study_name} has not begun; `ilt tune --trials 20` goes on with it")
     stopped = set(attrs.get("stopped", []))
     file = TuneFile.model_validate(attrs["begun_with"]["tune"])
     records = [_record(trial, trial.number in stopped) for trial in study.get_trials(deepcopy=False)]
