@@ -25,6 +25,7 @@ import polars as pl
 from clones import ROOT, cloned, environment, repro
 from ilt.evaluation.assess import compare
 from ilt.evaluation.scoring import frame_errors, gain_interval, rate, rates
+from ilt.figures import interval, percent
 from ilt.machine import machine
 from ilt.params import merged, read_params
 from ilt.paths import write_json
@@ -102,11 +103,12 @@ def _change(before: pl.DataFrame, after: pl.DataFrame, split: str, language: str
         frame_errors(frame.filter(wanted).sort("id"), "reference", "hypothesis", "basic")
         for frame in (before, after)
     ]
-    gain = gain_interval(counts[0], counts[1], 1000, 1)
-    return {
-        "error": round(rate(*counts[1]), 6), "change": 0.0 - gain["micro"],
-        "low": -gain["high"], "high": -gain["low"],
-    }  # fmt: skip
+    return {"error": round(rate(*counts[1]), 6), **_risen(gain_interval(counts[0], counts[1], 1000, 1))}
+
+
+def _risen(gain: dict[str, float]) -> dict[str, float]:
+    """A gain as a change of the error."""
+    return {"change": 0.0 - gain["micro"], "low": 0.0 - gain["high"], "high": 0.0 - gain["low"]}
 
 
 def measure(folder: Path) -> dict[str, Any]:
@@ -162,12 +164,8 @@ def _points(change: dict[str, float]) -> str:
     return f"**{text}**" if clear else text
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
 def _between(change: dict[str, float]) -> str:
-    return f"{100 * change['change']:+.1f} [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]"
+    return interval(change | {"micro": change["change"]})
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:
@@ -180,7 +178,7 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
     codes = result["size"]["languages"]
     base = result["base"]
     interference = [
-        ["the base, error in %", *(_percent(base["test"]["by_language"][code]) for code in codes)],
+        ["the base, error in %", *(percent(base["test"]["by_language"][code]) for code in codes)],
         *([f"adapted to {code}", *(_points(row[other]) for other in codes)]
           for code, row in result["interference"].items()),
         ["adapted to all", *(_points(result["scopes"]["shared"]["by_language"][code]) for code in codes)],
@@ -190,18 +188,18 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
         gain = found.get("gain_over_plain")
         if gain is None:
             return ""
-        return _between({"change": 0.0 - gain["micro"], "low": -gain["high"], "high": -gain["low"]})
+        return _between(_risen(gain))
 
-    before = (_percent(base["test"]["by_language"][code]) for code in codes)
-    scopes = [["base", *before, _percent(base["test"]["micro"]), "", _percent(base["retention"]["micro"])]]
+    before = (percent(base["test"]["by_language"][code]) for code in codes)
+    scopes = [["base", *before, percent(base["test"]["micro"]), "", percent(base["retention"]["micro"])]]
     for name, found in result["scopes"].items():
-        after = (_percent(found["by_language"][code]["error"]) for code in codes)
-        errors = [_percent(found[split]["error"]) for split in ("test", "retention")]
+        after = (percent(found["by_language"][code]["error"]) for code in codes)
+        errors = [percent(found[split]["error"]) for split in ("test", "retention")]
         scopes.append([f"`{name}`", *after, errors[0], over_plain(found), errors[1]])
-    protection = [["(base)", _percent(base["test"]["micro"]), _percent(base["retention"]["micro"]), "", ""]]
+    protection = [["(base)", percent(base["test"]["micro"]), percent(base["retention"]["micro"]), "", ""]]
     for name, found in result["protection"].items():
         kept = found.get("retention_over_plain")
-        errors = [_percent(found[split]["error"]) for split in ("test", "retention")]
+        errors = [percent(found[split]["error"]) for split in ("test", "retention")]
         protection.append([PROTECTED[name], *errors, over_plain(found), _between(kept) if kept else ""])
     return {
         "interference": _table(["", *codes], interference),

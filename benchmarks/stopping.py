@@ -21,6 +21,7 @@ from ilt.experiments import minutes_of, override, predictions_of, run_experiment
 from ilt.figures import interval, percent
 from ilt.machine import machine
 from ilt.params import read_params
+from ilt.report.forecast import expected_after_each
 from ilt.revisions import filesystem
 from pages import publish
 
@@ -44,7 +45,7 @@ def _read(name: str, evaluate: dict[str, Any], seed: int) -> dict[str, Any]:
             "gain_on_test": entry["gain_over_previous"],
             "gain_on_dev": on_dev,
             "minutes": round(minutes_of(files, [iteration]), 2),
-            **{key: entry[key] for key in ("passed_through", "expected_next") if key in entry},
+            **{key: entry[key] for key in ("passed_through",) if key in entry},
         }
     return found
 
@@ -73,13 +74,16 @@ def table(result: dict[str, Any]) -> list[str]:
     limit = f"{100 * result['min_gain']:g}"
     off, on = (result["runs"][run] for run in RUNS)
     lines = [
-        f"| | test | gain on test | gain on dev | minutes | with `min_gain` of {limit} points |",
-        "|---|---|---|---|---|---|",
+        "| | test | gain on test | one more: expected | gain on dev | minutes "
+        f"| with `min_gain` of {limit} points |",
+        "|---|" + "---|" * 6,
     ]
-    for name, entry in off.items():
+    expected = expected_after_each([entry["gain_on_test"] for entry in off.values()])
+    for (name, entry), more in zip(off.items(), expected, strict=True):
         passed = on[name].get("passed_through")
         told = f"passes in {60 * on[name]['minutes']:.0f} s" if passed else "runs"
         gains = [interval(entry[key]) for key in ("gain_on_test", "gain_on_dev")]
+        gains.insert(1, "not known" if more["gain"] is None else f"{100 * more['gain']:+.1f}")
         cells = [name, percent(entry["test"]), *gains, f"{entry['minutes']:.1f}", told]
         lines.append(f"| {' | '.join(cells)} |")
     why = next((entry["passed_through"] for entry in on.values() if "passed_through" in entry), None)
