@@ -101,7 +101,7 @@ def table(result: dict[str, Any]) -> list[str]:
     trials = {trial["number"]: trial for trial in result["trials"]}
     full, first = result["full_size"], trials[result["defaults"]]
     lines = [
-        "| | dev, reduced | test, reduced | dev, full size | test, full size | gain on it [95 %] | retention |",
+        "| | dev, reduced | test, reduced | dev, full size | test, full size | gain [95 %] | retention |",
         "|---|" + "---|" * 6,
     ]
     tried = {int(number): found for number, found in full["trials"].items() if int(number) != first["number"]}

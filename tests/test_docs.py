@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import typer
@@ -17,7 +20,10 @@ from dvc.cli.parser import get_main_parser
 
 from conftest import ROOT
 from documents import PAGES, blocks, commands, read, without_blocks
+from ilt.ablation.command import write_page
+from ilt.ablation.file import read_ablation_file
 from ilt.cli import app
+from ilt.paths import read_json
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -222,6 +228,38 @@ def test_a_broken_link_fails_the_build(tmp_path):
     )
     assert done.returncode != 0
     assert "no-such.md" in done.stderr
+
+
+def between(page, script, name):
+    """The lines between the marks of a table."""
+    begin, end = f"<!-- {name}: benchmarks/{script}.py -->\n", f"\n<!-- end of {name} -->"
+    return read(page).split(begin)[1].split(end)[0].splitlines()
+
+
+@pytest.mark.parametrize("script", ["languages", "selection", "stopping", "tuned"])
+def test_the_tables_of_the_pages_are_those_of_the_results(script, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    module = import_module(script)
+    result = read_json(module.RESULT)
+    tables = {script: module.table(result)} if hasattr(module, "table") else module.tables(result)
+    page = str((module.PAGE if hasattr(module, "PAGE") else module.DOCS).relative_to(ROOT))
+    for name, lines in tables.items():
+        assert between(page, script, name) == lines
+
+
+def test_the_readmes_say_of_the_arms_what_the_results_say(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    readme = import_module("readme")
+    for language, page in readme.PAGES.items():
+        assert between(page.name, "readme", "ablation") == readme.rows(language)
+
+
+def test_the_page_of_the_ablation_is_that_of_the_results(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "benchmarks/results", tmp_path / "benchmarks/results")
+    shutil.copy(ROOT / "ablation.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    write_page(read_ablation_file(Path("ablation.yaml")))
+    assert Path("docs/RESULTS.md").read_text(encoding="utf-8") == read("docs/RESULTS.md")
 
 
 def test_the_worksheet_of_the_course_and_its_table_say_the_same():

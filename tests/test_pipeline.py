@@ -356,13 +356,25 @@ def test_iterations_behind_a_stop_pass_the_model_through(copied):
     assert summary["it2"]["gain_over_previous"]["micro"] == 0
     assert "expected_next" in summary["it1"] and "expected_next" not in summary["it2"]
     shown = run(copied, "ilt", "summary", "--languages")
-    assert re.search(r"│ it2 +│.*│ passed through │", shown) and "│ it2 (passed through)" in shown
+    assert re.search(r"│ it2 +│.*│ +passed through │", shown) and "│ it2 (passed through)" in shown
     for name in ("history", "funnel", "calibration", "churn"):
         table = pl.read_csv(copied / f"data/metrics/{name}.csv")
         assert table.filter("passed")["iteration"].unique().to_list() == ["it2"], name
         assert not table.filter(pl.col("iteration") != "it2")["passed"].any()
     costs = json.loads((copied / "data/metrics/costs.json").read_text(encoding="utf-8"))
     assert sum(cost["seconds"] for cost in costs["it2"].values()) < 10
+
+
+@pytest.mark.full
+def test_a_language_cannot_begin_behind_a_stop(copied):
+    done = subprocess.run(
+        ["dvc", "exp", "run", "-S", "stop.min_gain=0.001", "-S", "corpus.demo.languages=[de,ko,it]",
+         "-S", "+languages.it={from: it3}", "-S", "+iterations.it3={prev: it2}"],
+        cwd=copied, env=environment(), check=False, text=True, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "languages.it.from: it3 is passed through (stopped after it1: " in done.stdout + done.stderr
+    assert not (copied / "data/evaluations/it3.json").exists()
 
 
 def _links(folder, name):
@@ -463,6 +475,10 @@ def test_experts_over_a_trunk_hear_and_the_next_iteration_starts_from_the_trunk(
         *((f"data/adapters/it1/fix/{code}", code, None) for code in ("de", "ko")),
     ]
     assert _links(copied, "it2.focus") == [*trunk, ("data/adapters/it2/focus", None, None)]
+    without = Path(shutil.copytree(copied, tmp_path / "without", symlinks=True))
+    edit_params(without, lambda values: values["iterations"]["it2"].update(focus={"steps": 0}))
+    run(without, "dvc", "repro", "feedback@it2")
+    assert _links(without, "it2.focus") == trunk
 
     run(killed, "dvc", "repro", "correct@it1")
     process = subprocess.Popen(

@@ -94,6 +94,7 @@ def summary(
     if languages:
         for split in ("test", "retention"):
             if any(entry[split]["by_language"] for entry in found.values()):
+                console.print(f"{split.capitalize()} error in % by language")  # a title would be wrapped
                 console.print(_by_language(found, split))
 
 
@@ -129,7 +130,7 @@ def _spent(found: dict[str, Any]) -> str:
 def _by_language(found: dict[str, Any], split: str) -> Any:
     from rich.table import Table
 
-    table = Table("iteration", title=f"{split.capitalize()} error in % by language")
+    table = Table("iteration")
     codes = sorted({code for entry in found.values() for code in entry[split]["by_language"]})
     for code in codes:
         table.add_column(code, justify="right")
