@@ -110,8 +110,9 @@ def _one_more(found: dict[str, Any]) -> str:
         return f"one more iteration: {told['how']}"
     said = [found[name]["expected_next"]["gain"] for name in ran]
     before = how_it_did(ran, said, [found[name]["gain_over_previous"]["micro"] for name in ran])
-    track = f"; {before}" if before else ""
-    return f"one more iteration: perhaps {100 * told['gain']:+.1f} points ({told['how']}{track})"
+    return f"one more iteration: perhaps {100 * told['gain']:+.1f} points ({told['how']})" + (
+        f"\nhow that rule did so far: {before}" if before else ""
+    )
 
 
 def _spent(found: dict[str, Any]) -> str:
