@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from ilt import paths
-from ilt.corpus.audio import RATE, decode_flac, encode_flac, read_audio
+from ilt.corpus.audio import RATE, decode_flac, encode_flac
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.errors import IltError, Problem, ProblemsError
 
@@ -47,13 +46,10 @@ def _peaks(samples: np.ndarray) -> list[int]:
 
 
 def _clip(audio: dict[str, bytes | str | None]) -> Clip:
-    data, path = audio["bytes"], audio["path"]
-    if isinstance(data, bytes):
-        samples = decode_flac(data)
-    elif isinstance(path, str):
-        samples = read_audio(Path(path))
-    else:
+    data = audio["bytes"]
+    if not isinstance(data, bytes):
         raise ValueError("the utterance table holds no audio for it")
+    samples = decode_flac(data)
     if not len(samples):
         raise ValueError("the audio has no samples")
     return Clip(encode_flac(samples), round(len(samples) / RATE, 3), _peaks(samples))
