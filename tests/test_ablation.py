@@ -350,6 +350,11 @@ def test_arms_run_as_experiments_and_only_once(base_folder, tmp_path):  # noqa: 
     assert not stages_run(log) & {"corpus", "baseline", "focus@it1"}
     assert "5 of 5 runs are there" in run(folder, "ilt", "ablate", *arms)
     assert "ablate-tiny-s1-no-fix" in run(folder, "dvc", "exp", "list", "--name-only")
+    refs = run(folder, "git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    for arm in ("no_fix", "one_long"):
+        ref = next(ref for ref in refs if ref.endswith(f"/ablate-tiny-s1-{arm.replace('_', '-')}"))
+        shown = json.loads(run(folder, "git", "show", f"{ref}:data/metrics/metrics.json"))
+        assert [shown["final"]["test"]] == found["arms"][arm]["test_micro"]
 
     # What ran here counts in a clone, which has no experiments, as long as the code is the same.
     run(folder, "git", "add", "-A")

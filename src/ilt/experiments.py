@@ -131,19 +131,19 @@ def remove_experiment(name: str) -> None:
             queue.remove([entry.stash_rev])
 
 
-def _command(how: str, name: str, overrides: Sequence[str], targets: Sequence[str]) -> list[str]:
+def _command(how: str, name: str, overrides: Sequence[str], targets: Sequence[str] = ()) -> list[str]:
     settings = [part for text in overrides for part in ("-S", text)]
     return [sys.executable, "-m", "dvc", "exp", "run", how, "--name", name, *settings, *targets]
 
 
-def queue_experiment(name: str, overrides: Sequence[str] = (), targets: Sequence[str] = ()) -> None:
+def queue_experiment(name: str, overrides: Sequence[str] = ()) -> None:
     """Put an experiment into DVC's queue, for `dvc queue start`; one of this name is replaced.
 
     Raises IltError where DVC refuses it.
     """
     remove_experiment(name)
     done = subprocess.run(
-        _command("--queue", name, overrides, targets), check=False, text=True, stdin=subprocess.DEVNULL,
+        _command("--queue", name, overrides), check=False, text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     if done.returncode:

@@ -78,11 +78,13 @@ def planned(
 
 
 def run(one: Run) -> tuple[str, ...]:
-    """Run one arm; the stages that ran, without those that came from the cache. Raises ExperimentError."""
-    done = run_experiment(one.name, one.overrides, [f"evaluate@{one.last}"], LOGS / f"{one.name}.log")
-    return done.stages
+    """Run one arm; the stages that ran, without those that came from the cache. Raises ExperimentError.
+
+    The whole pipeline runs, the report too, since its metrics are what `dvc exp show` shows of an experiment.
+    """
+    return run_experiment(one.name, one.overrides, log=LOGS / f"{one.name}.log").stages
 
 
 def queue(one: Run) -> None:
     """Put one arm into DVC's queue, for `dvc queue start`. Raises IltError where DVC refuses it."""
-    queue_experiment(one.name, one.overrides, [f"evaluate@{one.last}"])
+    queue_experiment(one.name, one.overrides)
