@@ -170,7 +170,9 @@ def test_the_summary_table_shows_every_iteration(finished):
         (on_test, {"de", "ko"}),
         (on_retention, {"de", "ko"}),
     ):
-        assert columns <= set(next(line for line in table.splitlines() if "iteration" in line).split())
+        assert columns <= set(
+            next(line for line in table.splitlines() if line.startswith("┃ iteration")).split()
+        )
         assert all(f"│ {name} " in table for name in ("base", "it1", "it2"))
     minutes = r"[\d.]+ (?:seconds|minutes)"
     assert re.search(rf"computing: it1 {minutes}, it2 {minutes}; together {minutes}", first)
@@ -406,7 +408,9 @@ def test_a_language_that_begins_later_runs_only_what_it_takes_part_in(copied):
     )
     shown = run(copied, "ilt", "summary", "--languages")
     header = next(
-        line for line in shown.split("Test error in % by language")[1].splitlines() if "iteration" in line
+        line
+        for line in shown.split("Test error in % by language")[1].splitlines()
+        if line.startswith("┃ iteration")
     )
     assert [part.strip() for part in header.strip("┃ ").split("┃")] == ["iteration", "de", "it", "ko"]
     page = (copied / "data/report/index.html").read_text(encoding="utf-8")
