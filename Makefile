@@ -34,7 +34,7 @@ lint: $(READY) ## ruff and mypy
 	mypy
 
 test: lint ## lint, types and tests
-	pytest -n 2 --dist loadfile
+	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-full: $(READY) ## what takes minutes: families x stages, exported forms (ILT_HUMAN_DIGITS: its manifest)
 	pytest -m full

@@ -25,6 +25,14 @@ from ilt.corpus.texts import lexicon
 
 ROOT = Path(__file__).resolve().parents[1]
 
+LONG = "test_pipeline.py"
+"""Takes longest by far: it comes first, so that no worker is left alone with it at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name != LONG)
+
+
 SPOKEN = (
     ("en", "nine"),
     ("en", "two six zero"),

@@ -359,10 +359,16 @@ def test_iterations_behind_a_stop_pass_the_model_through(copied):
     assert "expected_next" in summary["it1"] and "expected_next" not in summary["it2"]
     shown = run(copied, "ilt", "summary", "--languages")
     assert re.search(r"│ it2 +│.*│ +passed through │", shown) and "│ it2 (passed through)" in shown
-    for name in ("history", "funnel", "calibration", "churn"):
-        table = pl.read_csv(copied / f"data/metrics/{name}.csv")
+    tables = {
+        name: pl.read_csv(copied / f"data/metrics/{name}.csv") for name in ("history", "funnel", "churn")
+    }
+    for name, table in tables.items():
         assert table.filter("passed")["iteration"].unique().to_list() == ["it2"], name
         assert not table.filter(pl.col("iteration") != "it2")["passed"].any()
+    calibration = pl.read_csv(
+        copied / "data/metrics/calibration.csv"
+    )  # nothing was calibrated behind the stop
+    assert calibration["iteration"].unique().to_list() == ["it1"] and not calibration["passed"].any()
     costs = json.loads((copied / "data/metrics/costs.json").read_text(encoding="utf-8"))
     assert sum(cost["seconds"] for cost in costs["it2"].values()) < 10
 
