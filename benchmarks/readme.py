@@ -60,7 +60,7 @@ def _cells(result: dict[str, Any], arm: str) -> list[str]:
     gain = result["contrasts"].get(f"ilt3-vs-{arm}")
     return [
         f"{100 * np.mean(result['arms'][arm]['test_micro']):.1f}",
-        interval(gain | {"micro": gain["gain"]}) if gain else "",
+        interval(gain) if gain else "",
     ]
 
 

@@ -177,7 +177,7 @@ def test_other_errors_of_torch_are_not_taken_for_want_of_memory(load, train, tmp
 
 
 def test_a_real_limit_on_memory_is_recognised(base_folder):
-    """The system itself refuses the memory: 256 utterances take about 390 MiB here, six times what is left."""
+    """The system itself refuses the memory: 256 utterances take six times what is left."""
     code = f"""
 import resource, torch
 from ilt.asr.batching import MemoryLimit

@@ -13,6 +13,11 @@ def percent(value: float | None) -> str:
 
 
 def interval(gain: Mapping[str, float]) -> str:
-    """A gain with its interval (`micro`, `low`, `high`, fractions) in points."""
-    middle, low, high = (f"{100 * gain[key] + 0.0:+.1f}" for key in ("micro", "low", "high"))  # 0.0: no -0
+    """A gain with its interval in points.
+
+    gain: `low`, `high` and the gain itself, as `micro` (of an evaluation) or as `gain` (of a contrast between
+    arms); all are fractions.
+    """
+    keys = ("micro" if "micro" in gain else "gain", "low", "high")
+    middle, low, high = (f"{100 * gain[key] + 0.0:+.1f}" for key in keys)  # 0.0: no -0
     return f"{middle} [{low}, {high}]"

@@ -55,7 +55,7 @@ def to_markdown(found: dict[str, Any]) -> str:
     for name, arm in found["arms"].items():
         what = "the base as it is" if name == "base" else ARMS[name][0]
         contrast = found["contrasts"].get(f"{OURS}-vs-{name}")
-        gain = interval(contrast | {"micro": contrast["gain"]}) if contrast else ""
+        gain = interval(contrast) if contrast else ""
         by_seed = ", ".join(f"{100 * one:+.1f}" for one in (contrast or {}).get("by_seed", []))
         minutes = f"{np.mean(arm['minutes']):.1f}" if name != "base" else ""
         cells = [f"`{name}`", what, str(len(arm["seeds"])), _spread(arm["test_micro"]),

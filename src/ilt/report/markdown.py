@@ -58,7 +58,7 @@ def _iterations(report: Report) -> list[str]:
 def _languages(report: Report) -> list[str]:
     """On test, then on retention for languages that only that has."""
     passed = {cost.iteration for cost in report.passed}
-    order = [cell(f"{name}, passed through" if name in passed else name) for name in report.order]
+    order = [cell(f"{name}, {WORTH['passed']}" if name in passed else name) for name in report.order]
     lines: list[str] = []
     for split, codes in (("test", report.languages), ("retention", report.watched)):
         head = ("language", *order, f"gain on {split} [95 %]", "")
@@ -82,7 +82,7 @@ def _funnel(report: Report) -> list[str]:
     together = report.funnel.filter(pl.col("language") == ALL, pl.col("iteration").is_in(ran))
     head = ("iteration", "pool", "flagged", "selected", "corrected", "used")
     rows = together.select("iteration", *steps).rows()
-    passed = [[cost.iteration, "passed through", *[""] * 4] for cost in report.passed]
+    passed = [[cost.iteration, WORTH["passed"], *[""] * 4] for cost in report.passed]
     return grid(head, [[cell(str(value)) for value in row] for row in [*rows, *passed]], {0})
 
 
