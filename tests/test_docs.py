@@ -31,7 +31,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 def test_what_is_read_as_a_command_is_what_stands_there():
     found = [words for _, words in commands("README.md")]
     assert ["dvc", "exp", "run", "--temp", "-S", "+iterations.it4={prev: it3}"] in found
-    assert ["ilt", "export", "it3", "--to", "merged", "--output", "it3-merged"] in found
+    assert ["ilt", "export", "it3", "--to", "merged", "--output", "out/it3-merged"] in found
     assert ["make", "repro"] in found
     assert len([words for page in PAGES for _, words in commands(page)]) > 150
 
