@@ -69,7 +69,8 @@ STEPS = (
     Step("Keep the better one; here it is the commit.", "git checkout --quiet . && dvc checkout --quiet"),
     Step(
         "Spend a person's half hour where it helps most.",
-        "ilt review export --iteration it3 --budget 20 --strategy improve --format html --output out/review.html",
+        "ilt review export --iteration it3 --budget 20 --strategy improve --format html "
+        "--output out/review.html",
     ),
 )  # fmt: skip
 

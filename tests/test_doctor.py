@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import replace
 
+import polars as pl
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -20,6 +21,7 @@ from transformers import (
 )
 from typer.testing import CliRunner
 
+from ilt import paths
 from ilt.asr.lineage import Lineage
 from ilt.asr.qwen2_audio import Qwen2AudioRecogniser
 from ilt.asr.recogniser import load_recogniser
@@ -30,6 +32,7 @@ from ilt.doctor.memory import Batch, estimate_labelling, estimate_loading, estim
 from ilt.doctor.shapes import RELEASED, shape_of
 from ilt.errors import IltError
 from ilt.params import LoraParams, load_params
+from ilt.paths import write_json
 from ilt.stages import corpus
 from ilt.stages._stage import Stage
 from ilt.stages.plan import resolve
@@ -93,6 +96,20 @@ def test_a_language_that_cannot_be_had_is_broken_and_a_mapped_one_is_said(doctor
     assert "de taken for en" in mapped.output
 
 
+def test_the_languages_of_another_corpus_are_not_asked_for(doctor, tmp_path):
+    english = str(build(tmp_path / "english", CHECKPOINTS["tiny.en to medium.en"]))
+    mine = {"corpus.source": "manifest", "corpus.manifest": "mine.jsonl", "model.id": english}
+    doctor(mine)  # which writes params.yaml
+    write_json(paths.plan("corpus"), resolve(load_params())["corpus"])
+    paths.UTTERANCES.parent.mkdir(parents=True)
+    pl.DataFrame({"language": ["de", "en"]}).write_parquet(paths.UTTERANCES)
+    result = doctor(mine)
+    assert result.exit_code == 1 and "does not know the language 'de'" in result.output
+    other = doctor(mine | {"corpus.manifest": "other.jsonl"})
+    assert other.exit_code == 0, other.output
+    assert "`ilt validate` checks those of the corpus" in other.output.replace("\n", " ")
+
+
 def test_a_model_that_is_not_there_is_broken(doctor, tmp_path):
     result = doctor({"model.id": "openai/whisper-large-v3"}, "--format", "json")
     assert result.exit_code == 1
@@ -148,7 +165,6 @@ def test_a_missing_program_is_said_with_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     found = {one.name: one for one in programs()}
     assert found["git"].state == "missing" and "apt-get install git" in found["git"].what
-    assert found["ffmpeg"].state == "missing" and "apt-get install ffmpeg" in found["ffmpeg"].what
 
 
 def test_a_wrong_device_is_one_clear_error(doctor):

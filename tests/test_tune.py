@@ -192,6 +192,10 @@ def test_one_error_names_the_key(space, name, knob, said):
         ({"objective": {"split": "test"}}, "objective.split"),
         ({"reduce": {"corpus.demo.pol": 3}}, "reduce.corpus.demo.pol"),
         ({"reduce": {"focus.steps": -1}}, "steps"),
+        (
+            {"reduce": {"corpus.demo.pool": 9, "corpus.source": "manifest", "corpus.manifest": "m.jsonl"}},
+            "reduce.corpus.demo.pool makes nothing smaller with corpus.source: manifest",
+        ),
         ({"iterations": 9}, "params.yaml has 3"),
         ({"study": "My study"}, "study"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import shutil
 from collections.abc import Iterator
@@ -35,14 +36,7 @@ def programs() -> Iterator[Finding]:
         how = "apt-get install git" if name == "git" else "pip install dvc, or activate the environment"
         missing = f"not found; `dvc repro` needs it: {how}"
         yield Finding(name, "ok" if found else "missing", found or missing)
-    try:
-        import espeakng_loader
-
-        yield Finding(
-            "espeak-ng", "ok", f"{espeakng_loader.get_library_path()} (the demo corpus speaks with it)"
-        )
-    except (ImportError, OSError):
-        yield Finding("espeak-ng", "missing", "the demo corpus needs it: pip install espeakng-loader")
+    yield _espeak()
     import soundfile
 
     formats, version = soundfile.available_formats(), soundfile.__libsndfile_version__
@@ -51,9 +45,19 @@ def programs() -> Iterator[Finding]:
     else:
         how = "pip install --upgrade soundfile, or convert the audio"
         yield Finding("libsndfile", "missing", f"{version} reads no mp3 (1.1 does): {how}")
-    found = shutil.which("ffmpeg")
-    missing = "not found; only for formats that libsndfile does not read: apt-get install ffmpeg"
-    yield Finding("ffmpeg", "ok" if found else "missing", found or missing)
+
+
+def _espeak() -> Finding:
+    """Whether the library that the demo corpus speaks with can be loaded; a path alone says little."""
+    try:
+        import espeakng_loader
+
+        path = espeakng_loader.get_library_path()
+        ctypes.CDLL(path)
+    except (ImportError, OSError) as error:
+        how = "the demo corpus needs it: pip install espeakng-loader"
+        return Finding("espeak-ng", "missing", f"{how} ({error}); your own data do without")
+    return Finding("espeak-ng", "ok", f"{path} (the demo corpus speaks with it)")
 
 
 def extras() -> Iterator[Finding]:
@@ -82,10 +86,18 @@ def _wanted(params: Params) -> tuple[list[str], str]:
     """The languages that the parameters ask for, and where that was read."""
     if params.corpus.source == "demo":
         return sorted(params.corpus.demo.languages), "corpus.demo.languages"
-    if paths.UTTERANCES.is_file():
+    if paths.UTTERANCES.is_file() and _read_last(params):
         codes = pl.scan_parquet(paths.UTTERANCES).select(pl.col("language").unique().sort()).collect()
         return codes["language"].to_list(), str(paths.UTTERANCES)
-    return sorted(params.taken_for), "languages; those of the corpus are checked when it is read"
+    return sorted(params.taken_for), "languages; `ilt validate` checks those of the corpus"
+
+
+def _read_last(params: Params) -> bool:
+    """Whether the table of utterances is of the source that the parameters name."""
+    path = paths.plan("corpus")
+    told = paths.read_json(path)["corpus"] if path.is_file() else {}
+    now = params.corpus.model_dump(mode="json")
+    return all(told.get(key) == now[key] for key in ("source", "manifest", "sources"))
 
 
 def languages(params: Params) -> Finding:

@@ -70,7 +70,14 @@ def load_space(path: Path = Path("tune.yaml"), params: Path = Path("params.yaml"
         if file.iterations > len(order):
             raise IltError(f"{path}: iterations: {file.iterations}, but params.yaml has {len(order)}")
         reduced["iterations"] = {name: reduced["iterations"][name] for name in order[: file.iterations]}
+    source = file.reduce.get("corpus.source", full["corpus"]["source"])
     for key, value in file.reduce.items():
+        if key.startswith("corpus.demo.") and source != "demo":
+            raise IltError(
+                f"{path}: reduce.{key} makes nothing smaller with corpus.source: {source}; "
+                "take it out, and where a trial would take too long, name a smaller manifest: "
+                "reduce: {corpus.manifest: PATH}"
+            )
         for place in _known(path, f"reduce.{key}", reduced, key):
             set_value(reduced, place, value)
     checked = _possible(path, "reduce", reduced)
