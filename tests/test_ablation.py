@@ -12,7 +12,14 @@ import yaml
 
 from ilt.ablation.arms import ARMS, arm_values, last_iteration, reduced
 from ilt.ablation.file import read_ablation_file
-from ilt.ablation.records import RECORDS, params_digest, read_record, write_record
+from ilt.ablation.records import (
+    RECORDS,
+    carry_over,
+    params_digest,
+    read_former,
+    read_record,
+    write_record,
+)
 from ilt.ablation.results import Outcome, summarise
 from ilt.ablation.running import planned
 from ilt.ablation.show import to_markdown
@@ -289,6 +296,38 @@ def test_a_record_counts_for_its_own_code_and_parameters_alone(recorded):
     assert read_record(replace(one, values=values), "code") is not None
 
 
+def test_a_record_that_is_carried_over_counts_for_the_new_code_and_says_with_which_it_ran(recorded):
+    one, path = recorded
+    before = read_former(one, "new code")
+    assert before.code == "code" and read_former(one, "code") is None
+    carry_over(one, "new code")
+    assert read_record(one, "code") is None
+    now = read_record(one, "new code")
+    assert now.ours.errors.tolist() == before.ours.errors.tolist() and now.machine == before.machine
+    assert json.loads(path.read_text(encoding="utf-8"))["ran"] == "code"
+    carry_over(one, "newer code")
+    assert json.loads(path.read_text(encoding="utf-8"))["ran"] == "code"
+    carry_over(one, "code")
+    assert "ran" not in json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "differ"),
+    [
+        ({}, 0),
+        ({"minutes": 99.0}, 0),
+        ({"errors": np.array([0, 1, 2])}, 2),
+        ({"dev": 0.2}, -1),
+        ({"retention": 0.2}, -1),
+        ({"said": "other words"}, 3),
+        ({"errors": np.array([0, 2]), "units": np.array([4, 4])}, 3),
+    ],
+)
+def test_records_differ_by_what_was_heard_and_not_by_how_long_it_took(recorded, changed, differ):
+    before = read_record(recorded[0], "code")
+    assert before.differences(replace(before, ours=replace(before.ours, **changed))) == differ
+
+
 def test_of_a_manifest_the_text_counts_and_not_the_place(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
@@ -370,3 +409,21 @@ def test_arms_run_as_experiments_and_only_once(base_folder, tmp_path):  # noqa: 
     with (clone / "src/ilt/labels/selection.py").open("a", encoding="utf-8") as file:
         file.write("# another selection\n")
     assert "0 of 5 runs are there" in run(clone, "ilt", "ablate", "--read", *arms)
+
+    # A change that changes no result: one arm shows it, and all count on.
+    output = run(clone, "ilt", "ablate", "--verify", "--arm", "ilt1")
+    assert "the same as recorded" in output
+    assert "tiny: 5 of 5 records of former code count for the code of now" in output
+    assert "5 of 5 runs are there" in run(clone, "ilt", "ablate", "--read", *arms)
+    assert "no record is of other code" in run(clone, "ilt", "ablate", "--verify")
+    # One that does, which a record with other errors stands for.
+    with (clone / "src/ilt/labels/selection.py").open("a", encoding="utf-8") as file:
+        file.write("# yet another selection\n")
+    record = clone / "benchmarks/results/ablation/tiny-s1-ilt1.json"
+    told = json.loads(record.read_text(encoding="utf-8"))
+    first, _, rest = told["ours"]["errors"].partition(" ")
+    told["ours"]["errors"] = f"{int(first) + 1} {rest}"
+    record.write_text(json.dumps(told), encoding="utf-8")
+    done = run(clone, "ilt", "ablate", "--verify", "--arm", "ilt1", status=1)
+    assert "other errors than recorded in 1 of" in done
+    assert json.loads(record.read_text(encoding="utf-8")) == told

@@ -31,13 +31,13 @@ def environment():
     return {**os.environ, "PATH": path, **who}
 
 
-def run(folder, *command):
-    """Run a command in a repository; what it printed."""
+def run(folder, *command, status=0):
+    """Run a command in a repository, which must end with this status; what it printed."""
     done = subprocess.run(
         command, cwd=folder, env=environment(), check=False, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == status, done.stdout
     return done.stdout
 
 

@@ -260,11 +260,22 @@ def ablate(
     manifest: Annotated[Path | None, typer.Option(help="Of data sets that come from a manifest.")] = None,
     queue: Annotated[bool, typer.Option(help="Only put the runs into DVC's queue.")] = False,
     read: Annotated[bool, typer.Option(help="Run nothing; write the results of what is there.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            help="After a change of code that changes no result: run an arm again (ilt3, or each --arm), and "
+            "let records count on if it comes out the same. Exit status 1 if it does not."
+        ),
+    ] = False,
     file: Annotated[Path, typer.Option(help="Seeds, sizes and data sets.")] = Path("ablation.yaml"),
 ) -> None:
     """Compare ILT with its control arms, each a DVC experiment; after a stop, the same command goes on."""
-    from ilt.ablation.command import run_ablation
+    from ilt.ablation.command import run_ablation, verify_ablation
 
+    if queue + read + verify > 1:
+        raise IltError("--queue, --read and --verify exclude one another")
+    if verify:
+        raise typer.Exit(0 if verify_ablation(file, data or [], arm or [], manifest) else 1)
     run_ablation(file, data or [], arm or [], manifest, queue, read)
 
 

@@ -10,8 +10,16 @@ from typing import Any
 import yaml
 
 from ilt.ablation.file import AblationFile, read_ablation_file
-from ilt.ablation.records import Record, code_digest, is_done, read_record, write_record
-from ilt.ablation.results import RESULTS, outcome_of, summarise
+from ilt.ablation.records import (
+    Record,
+    carry_over,
+    code_digest,
+    is_done,
+    read_former,
+    read_record,
+    write_record,
+)
+from ilt.ablation.results import OURS, RESULTS, outcome_of, summarise
 from ilt.ablation.running import Run, planned, queue, run
 from ilt.ablation.show import to_markdown
 from ilt.errors import IltError
@@ -20,7 +28,7 @@ from ilt.experiments import experiments
 from ilt.params import read_params
 from ilt.paths import read_json, replacing, write_json
 
-__all__ = ["run_ablation", "write_page"]
+__all__ = ["run_ablation", "verify_ablation", "write_page"]
 
 PAGE = Path("docs") / "RESULTS.md"
 
@@ -46,6 +54,17 @@ def _extra(file: AblationFile, data: list[str], manifest: Path | None) -> dict[s
     return dict.fromkeys(wanting, found)
 
 
+def _plan(
+    path: Path, data: list[str], arms: list[str], manifest: Path | None
+) -> tuple[AblationFile, list[str], list[Run]]:
+    """The file, the data sets that are asked for, and all their runs."""
+    file = read_ablation_file(path)
+    names = data or list(file.data)
+    if not data and manifest is None:
+        names = [name for name in names if not _wants_manifest(file, name)]
+    return file, names, list(planned(file, read_params(), names, _extra(file, names, manifest), arms))
+
+
 def run_ablation(
     path: Path, data: list[str], arms: list[str], manifest: Path | None, queued: bool, only_read: bool
 ) -> None:
@@ -55,11 +74,7 @@ def run_ablation(
 
     Raises IltError for names that do not exist and for runs that fail; what ran before stays.
     """
-    file = read_ablation_file(path)
-    names = data or list(file.data)
-    if not data and manifest is None:
-        names = [name for name in names if not _wants_manifest(file, name)]
-    runs = list(planned(file, read_params(), names, _extra(file, names, manifest), arms))
+    file, names, runs = _plan(path, data, arms, manifest)
     wanted = [one for one in runs if not arms or one.arm in arms]
     found = _Found(file, _there(runs))
     missing = [one for one in wanted if one.name not in found.records]
@@ -79,6 +94,64 @@ def run_ablation(
         print("`dvc queue start --jobs 2` runs them; `ilt ablate` then writes the results")
     for name in names:
         found.write(name, runs)
+
+
+def verify_ablation(path: Path, data: list[str], arms: list[str], manifest: Path | None) -> bool:
+    """Show that records of former code are what the code of now would give, and let them count.
+
+    By data set, each of `arms` (full ILT where none is named) is run again with the first seed that it is
+    recorded with. Where all of them come out the same, in every utterance, the records of that code count for
+    the code of now; else they stay as they are. Returns whether all did.
+
+    Raises IltError where an arm is not recorded of former code, and for runs that fail.
+    """
+    file, names, runs = _plan(path, data, arms, manifest)
+    alike = [_verify(file, name, [one for one in runs if one.data == name], arms or [OURS]) for name in names]
+    return all(alike)
+
+
+def _verify(file: AblationFile, data: str, runs: list[Run], arms: list[str]) -> bool:
+    """`verify_ablation` of one data set, whose runs these are."""
+    codes = {files: code_digest(files) for files in {_model_files(one) for one in runs}}
+    former = [
+        (one, record) for one in runs if (record := read_former(one, codes[_model_files(one)])) is not None
+    ]
+    if not former:
+        print(f"{data}: no record is of other code than that of now")
+        return True
+    tried = [_first(former, arm, data) for arm in arms]
+    alike = [_alike(one, record) for one, record in tried]
+    if not all(alike):
+        return False
+    shown = {record.code for _, record in tried}
+    carried = [one for one, record in former if record.code in shown]
+    for one in carried:
+        carry_over(one, _code_of(tried[0][0]))
+    print(f"{data}: {len(carried)} of {len(former)} records of former code count for the code of now")
+    _Found(file, _there(runs)).write(data, runs)
+    return True
+
+
+def _first(former: list[tuple[Run, Record]], arm: str, data: str) -> tuple[Run, Record]:
+    for one, record in former:
+        if one.arm == arm:
+            return one, record
+    raise IltError(f"{arm} on {data} has no record of former code to be compared with; name another --arm")
+
+
+def _alike(one: Run, before: Record) -> bool:
+    """Run an arm again, and tell whether it comes out as it did."""
+    print(f"{one.name} runs again", flush=True)
+    stages = run(one)
+    now = Record(outcome_of(one), outcome_of(one, base=True), {}, _code_of(one))
+    wrong = before.differences(now)
+    what = "the same as recorded" if not wrong else (
+        "other errors on dev or retention than recorded" if wrong < 0
+        else f"other errors than recorded in {wrong} of {len(now.ours.units)} test utterances"
+    )  # fmt: skip
+    where = ", ".join(f"{key} {value}" for key, value in before.machine.items())
+    print(f"  {len(stages)} stages ran: {what}" + (f"; that was on {where}" if wrong else ""), flush=True)
+    return not wrong
 
 
 def _model_files(one: Run) -> str:

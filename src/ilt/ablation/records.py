@@ -1,7 +1,8 @@
 """What each run left, as a small file in git: runs of several machines and days meet in one result.
 
 A record counts as long as what it depends on is the same, as DVC would see it: what the stages are told, the
-code and the files in git that they depend on, the base model, and the manifest.
+code and the files in git that they depend on, the base model, and the manifest. Where a change of the code is
+to change no result, that can be shown: see `carry_over`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,17 @@ from ilt.paths import write_json
 from ilt.revisions import filesystem
 from ilt.stages.plan import resolve
 
-__all__ = ["RECORDS", "Record", "code_digest", "is_done", "params_digest", "read_record", "write_record"]
+__all__ = [
+    "RECORDS",
+    "Record",
+    "carry_over",
+    "code_digest",
+    "is_done",
+    "params_digest",
+    "read_former",
+    "read_record",
+    "write_record",
+]
 
 RECORDS = RESULTS / "ablation"
 
@@ -36,11 +47,25 @@ OTHER_STAGES = ("plan", "sources", "report")
 
 @dataclass(frozen=True)
 class Record:
-    """A run that is over. ours: what it left; base: the untouched base, as it measured it; machine: where."""
+    """A run that is over.
+
+    ours: what it left; base: the untouched base, as it measured it; machine: where; code: a hash of the code
+    that does, or has been shown to do, the same.
+    """
 
     ours: Outcome
     base: Outcome
     machine: dict[str, Any]
+    code: str
+
+    def differences(self, other: Record) -> int:
+        """In how many test utterances two records differ; -1: not in these, but in dev or retention."""
+        pairs = [(self.ours, other.ours), (self.base, other.base)]
+        if any(one.said != two.said or len(one.units) != len(two.units) for one, two in pairs):
+            return len(self.ours.units)
+        found = max(int((one.errors != two.errors).sum()) for one, two in pairs)
+        same = all((one.dev, one.retention) == (two.dev, two.retention) for one, two in pairs)
+        return found if found or same else -1
 
 
 def _path(run: Run) -> Path:
@@ -125,13 +150,17 @@ class _Told(BaseModel):
 
 
 class _File(BaseModel):
-    """A record as it is written. params, code: hashes; said: of the references; units: as `errors`."""
+    """A record as it is written. params, code: hashes; said: of the references; units: as `errors`.
+
+    ran: the code that it ran with, where `code` is another that was shown to do the same.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     run: dict[str, str | int]
     params: str
     code: str
+    ran: str | None = None
     machine: dict[str, Any]
     said: str
     units: str
@@ -148,6 +177,10 @@ def _names(run: Run) -> dict[str, str | int]:
     return {"data": run.data, "seed": run.seed, "arm": run.arm}
 
 
+def _write(run: Run, told: _File) -> None:
+    write_json(_path(run), told.model_dump(exclude={"ran"} if told.ran is None else None), sort_keys=False)
+
+
 def write_record(run: Run, code: str, ours: Outcome, base: Outcome) -> Record:
     """Leave what a run came to in `RECORDS`, to be committed. The machine is this one."""
     threads = os.environ.get("OMP_NUM_THREADS", "")
@@ -156,8 +189,8 @@ def write_record(run: Run, code: str, ours: Outcome, base: Outcome) -> Record:
         run=_names(run), params=params_digest(run.values), code=code, machine=where, said=ours.said,
         units=" ".join(map(str, ours.units.tolist())), ours=_told(ours), base=_told(base),
     )  # fmt: skip
-    write_json(_path(run), found.model_dump(), sort_keys=False)
-    return Record(ours, base, where)
+    _write(run, found)
+    return Record(ours, base, where, code)
 
 
 def read_record(run: Run, code: str) -> Record | None:
@@ -165,6 +198,25 @@ def read_record(run: Run, code: str) -> Record | None:
 
     Raises IltError for a file that is no record, as one that git could not merge.
     """
+    found = _read(run)
+    return found if found is not None and found.code == code else None
+
+
+def read_former(run: Run, code: str) -> Record | None:
+    """The same for a record of the same parameters and any *other* code."""
+    found = _read(run)
+    return found if found is not None and found.code != code else None
+
+
+def carry_over(run: Run, code: str) -> None:
+    """Let the record of a run count for other code, which was shown to do the same."""
+    found = _File.model_validate_json(_path(run).read_text(encoding="utf-8"))
+    ran = None if (found.ran or found.code) == code else found.ran or found.code
+    told = found.model_copy(update={"code": code, "ran": ran})
+    _write(run, told)
+
+
+def _read(run: Run) -> Record | None:
     path = _path(run)
     if not path.is_file():
         return None
@@ -181,10 +233,10 @@ def read_record(run: Run, code: str) -> Record | None:
         ) from None
     if found.run != _names(run) or any(len(one) != len(units) for one in errors):
         raise IltError(f"{path} is not a record of {run.name}; delete it, and the run is made again")
-    if found.code != code or found.params != params_digest(run.values):
+    if found.params != params_digest(run.values):
         return None
     outcomes = [
         Outcome(arm, run.seed, found.said, counts, units, told.dev, told.retention, told.minutes)
         for arm, counts, told in zip((run.arm, "base"), errors, (found.ours, found.base), strict=True)
     ]
-    return Record(outcomes[0], outcomes[1], found.machine)
+    return Record(outcomes[0], outcomes[1], found.machine, found.code)
