@@ -8,11 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ilt.corpus import espeak
 from ilt.corpus.audio import RATE, audio_hash, decode_flac
 from ilt.corpus.demo import demo_corpus
 from ilt.corpus.espeak import Voice
 from ilt.corpus.speech import Utterance, render
 from ilt.corpus.table import SPLITS, UTTERANCE_TABLE
+from ilt.doctor.checks import programs
 from ilt.errors import IltError
 from ilt.params import DemoParams, DomainParams
 
@@ -43,6 +45,20 @@ def test_the_same_seed_gives_the_same_corpus(corpus):
     time.sleep(1.1)  # in another second of the clock
     again = demo_corpus(PARAMS, seed=3, max_duration=6.0)
     assert all(one.equals(other) for one, other in zip(corpus, again, strict=True))
+
+
+@pytest.mark.parametrize("library", ["missing.so", "text.so"])
+def test_without_espeak_the_demo_says_what_to_install(monkeypatch, tmp_path, library):
+    (tmp_path / "text.so").write_text("no library")
+    monkeypatch.setattr("espeakng_loader.get_library_path", lambda: str(tmp_path / library))
+    espeak._library.cache_clear()
+    try:
+        with pytest.raises(IltError, match=rf"{library}.*pip install .*espeakng-loader.*corpus\.source"):
+            espeak.synthesise("one", Voice("en-us"))
+        found = {one.name: one for one in programs()}
+        assert found["espeak-ng"].state == "missing" and library in found["espeak-ng"].what
+    finally:
+        espeak._library.cache_clear()
 
 
 def test_breathy_voices_do_not_depend_on_the_clock():

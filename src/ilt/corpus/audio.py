@@ -52,7 +52,10 @@ def _opened(source: Path | bytes) -> Iterator[soundfile.SoundFile]:
     else:
         try:
             if not source.is_file():
-                raise ValueError("the audio file does not exist")
+                raise ValueError(
+                    "the audio file does not exist; a relative path starts at the manifest's folder, or at "
+                    "`audio` in corpus.sources"
+                )
             if source.stat().st_size == 0:
                 raise ValueError("the audio file is empty (0 bytes)")
         except OSError as error:
@@ -61,7 +64,9 @@ def _opened(source: Path | bytes) -> Iterator[soundfile.SoundFile]:
         with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
             yield file
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise ValueError(f"not audio that libsndfile can read: {error}") from None
+        raise ValueError(
+            f"not audio that libsndfile can read: {error}; convert it to wav or FLAC, as with ffmpeg"
+        ) from None
 
 
 def _check_offset(file: soundfile.SoundFile, offset: float) -> None:

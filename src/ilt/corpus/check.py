@@ -31,6 +31,15 @@ def _encodable(text: str) -> bool:
     return True
 
 
+def _unknown_language(code: str, known: frozenset[str]) -> str:
+    named = ", ".join(sorted(known)) if len(known) < 12 else f"{len(known)}, with codes as de, en, ko, yue"
+    return (
+        f"the model does not know the language {code!r}; it has {named}. If this is another name of one of "
+        f"them, write its code (`lang` in a manifest, language: {{{code}: CODE}} in corpus.sources); if not, "
+        f"say which one it is to be taken for: languages: {{{code}: {{as: CODE}}}} in params.yaml"
+    )
+
+
 def faults(row: Row, languages: frozenset[str] | None) -> list[str]:
     """Everything that is wrong with a row, what its format saw first.
 
@@ -45,11 +54,7 @@ def faults(row: Row, languages: frozenset[str] | None) -> list[str]:
         if not told & {"lang", "language"}:
             wrong.append('lang is missing; expected a language code such as "en"')
     elif languages is not None and row.language not in languages:
-        wrong.append(
-            f"the model does not know the language {row.language!r}; say what it is to be taken for with the "
-            f"parameter languages.{row.language}.as, for example en (or, where it is but another name of one "
-            f"that it knows, with language: {{{row.language}: CODE}} in corpus.sources)"
-        )
+        wrong.append(_unknown_language(row.language, languages))
     if row.split is None:
         if "split" not in told:
             wrong.append(

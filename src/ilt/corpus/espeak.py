@@ -10,9 +10,11 @@ from __future__ import annotations
 import ctypes
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 
-import espeakng_loader
 import numpy as np
+
+from ilt.errors import IltError
 
 __all__ = ["ESPEAK_RATE", "Voice", "synthesise", "variants"]
 
@@ -47,18 +49,39 @@ class Voice:
         return f"{self.language}+{self.variant}" if self.variant else self.language
 
 
+def _places() -> tuple[str, str]:
+    """Where the library and its data lie. Raises IltError where the wheel is not installed."""
+    try:
+        import espeakng_loader
+    except ImportError as error:
+        raise _unusable(str(error)) from None
+    return espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
+
+
+def _unusable(why: str) -> IltError:
+    return IltError(
+        f"the demo corpus is spoken by eSpeak NG, which cannot be used here ({why}): pip install "
+        "--force-reinstall espeakng-loader; or take your own speech with corpus.source=manifest"
+    )
+
+
 class _Library:
+    """The library, loaded. Raises IltError where it cannot be."""
+
     def __init__(self) -> None:
-        self._lib = ctypes.CDLL(espeakng_loader.get_library_path())
+        library, data = _places()
+        try:
+            self._lib = ctypes.CDLL(library)
+        except OSError as error:
+            raise _unusable(str(error)) from None
         self._chunks: list[np.ndarray] = []
         callback_type = ctypes.CFUNCTYPE(
             ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
         )
         self._callback = callback_type(self._collect)  # a reference must outlive the library's use
-        path = espeakng_loader.get_data_path().encode()
-        rate = self._lib.espeak_Initialize(_SYNCHRONOUS, 0, path, _DONT_EXIT)
+        rate = self._lib.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT)
         if rate != ESPEAK_RATE:
-            raise RuntimeError(f"eSpeak NG did not start: it answered {rate}, expected {ESPEAK_RATE}")
+            raise _unusable(f"it answered {rate} when it was started, expected {ESPEAK_RATE}")
         self._lib.espeak_SetSynthCallback(self._callback)
 
     def _collect(self, samples: object, count: int, _events: object) -> int:
@@ -103,7 +126,5 @@ def synthesise(text: str, voice: Voice, seed: int = 0) -> np.ndarray:
 @functools.cache
 def variants() -> tuple[str, ...]:
     """The names of the installed voice variants, sorted."""
-    from pathlib import Path
-
-    folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
+    folder = Path(_places()[1]) / "voices" / "!v"
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))

@@ -13,7 +13,7 @@ def check_corpus(rows: pl.DataFrame) -> None:
     """Raise IltError where no iteration could mean anything: a split or a language without rows."""
     counts = dict(rows.group_by("split").len().iter_rows())
     wrong = [
-        f"the split {split!r} has no utterances"
+        f"the split {split!r} has no utterances; gold, pool, dev and test are all needed"
         for split in ("gold", "pool", "dev", "test")
         if not counts.get(split)
     ]
