@@ -78,7 +78,7 @@ def table(result: dict[str, Any]) -> list[str]:
         f"| with `min_gain` of {limit} points |",
         "|---|" + "---|" * 6,
     ]
-    expected = expected_after_each([entry["gain_on_test"] for entry in off.values()])
+    expected = expected_after_each([entry["gain_on_test"]["micro"] for entry in off.values()])
     for (name, entry), more in zip(off.items(), expected, strict=True):
         passed = on[name].get("passed_through")
         told = f"passes in {60 * on[name]['minutes']:.0f} s" if passed else "runs"

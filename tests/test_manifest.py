@@ -15,7 +15,7 @@ from ilt.corpus.audio import RATE
 from ilt.corpus.importing import Limits, import_rows
 from ilt.corpus.manifest import Manifest, read_references
 from ilt.corpus.table import POOL_REFERENCE_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
-from ilt.corpus.validate import check_corpus
+from ilt.corpus.validate import check_corpus, say_small_dev
 from ilt.errors import IltError
 
 LANGUAGES = frozenset({"en", "ko"})
@@ -243,6 +243,12 @@ def _corpus(*rows):
 
 def test_a_corpus_with_all_splits_and_gold_in_each_language_passes():
     check_corpus(_corpus(("gold", "en"), ("pool", "en"), ("dev", "en"), ("test", "en")))
+
+
+@pytest.mark.parametrize(("count", "said"), [(9, True), (10, False)])
+def test_a_dev_that_is_too_small_to_calibrate_on_is_said_before_anything_is_trained(capsys, count, said):
+    say_small_dev(_corpus(("gold", "en"), *[("dev", "en")] * count))
+    assert ("dev has 9 utterances: select needs 10 at least" in capsys.readouterr().out) == said
 
 
 def test_an_empty_split_is_an_error():

@@ -160,8 +160,39 @@ def test_not_even_one_utterance_in_memory_is_an_error_that_says_what_to_do(
     assert not (tmp_path / "none").exists()
     recogniser = _shrink(load(), 10)
     store = FeatureStore(spoken_table, recogniser.extractor, limit_mb=0)
-    with pytest.raises(IltError, match=r"single utterance.*model\.decode_batch"):
+    with pytest.raises(IltError, match=r"single utterance.*model\.dtype: bfloat16"):
         transcribe_table(recogniser, spoken_table, store, 4)
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')", "Tried to allocate 2 GiB"),
+        ("MemoryError()", "no memory"),
+        ("RuntimeError('shapes cannot be multiplied')", None),
+    ],
+)
+def test_a_stage_that_is_out_of_memory_says_what_to_do(tmp_path, raised, said):
+    """Where it is not a batch that is too much: while weights are loaded, in the optimiser's first step."""
+    (tmp_path / "data" / "plan").mkdir(parents=True)
+    (tmp_path / "data" / "plan" / "toy.json").write_text("{}", encoding="utf-8")
+    code = f"""
+import torch
+from ilt.stages._stage import run_stage
+def body(stage):
+    raise {raised}
+run_stage("toy", body, iterated=False)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    if said is None:
+        assert "Traceback" in done.stderr and "ilt doctor" not in done.stderr
+    else:
+        assert "Traceback" not in done.stderr
+        assert f"ERROR: toy is out of memory ({said}" in done.stderr.replace("CUDA out of memory. ", "")
+        assert "`ilt doctor` says" in done.stderr
 
 
 def test_other_errors_of_torch_are_not_taken_for_want_of_memory(load, train, tmp_path):
@@ -193,7 +224,7 @@ features = [torch.randn(80, 200) for _ in range(256)]
 model.transcribe(features[:1], ["en"])
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 60 * 2**20, -1))
-found = _transcribe(model, features, ["en"] * 256, 1, False, MemoryLimit("take less"))
+found = _transcribe(model, features, ["en"] * 256, 1, False, MemoryLimit("take less", "none"))
 print(len(found))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -227,7 +258,7 @@ def test_decoding_by_seconds_gives_the_same_texts(load, spoken_table):
 
 
 def test_memory_that_was_too_little_is_remembered():
-    limit = MemoryLimit("")
+    limit = MemoryLimit("", "")
     assert list(limit.parts([10, 10, 12, 12])) == [slice(0, 4)]
     limit.halve()
     assert list(limit.parts([10, 10, 12, 12])) == [slice(0, 2), slice(2, 4)]

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from ilt.errors import IltError
+from ilt.training.mixture import own_stages
 
 __all__ = [
     "FIELDS",
@@ -263,11 +264,6 @@ class AdapterParams(_Section):
 
     mode: Literal["merge_and_reset", "continue", "single", "full"] = "merge_and_reset"
     scope: Literal["shared", "per_language", "shared+per_language"] = "shared"
-
-    @property
-    def own(self) -> tuple[str, ...]:
-        """The training stages in which each language trains an adapter of its own."""
-        return {"shared": (), "per_language": TRAINING_STAGES, "shared+per_language": ("fix",)}[self.scope]
 
     @model_validator(mode="after")
     def _experts_are_merged(self) -> Self:
@@ -603,7 +599,7 @@ def _check_languages(params: Params) -> None:
                 for code in codes
                 if code not in known
             ]
-            for stage in params.adapter.own:
+            for stage in own_stages(params.adapter.scope):
                 steps = params.training(name, stage).steps
                 if steps and steps < len(known):
                     problems.append(

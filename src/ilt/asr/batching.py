@@ -63,11 +63,12 @@ def cut_batches(
 class MemoryLimit:
     """What memory has been seen to hold, in frames with padding: without limit until it was too much once.
 
-    advice: what the user could change, said with the message.
+    advice: what the user could change for smaller batches, said with the message. leaner: the same for where
+    not even one utterance fits.
     """
 
-    def __init__(self, advice: str) -> None:
-        self.advice = advice
+    def __init__(self, advice: str, leaner: str) -> None:
+        self.advice, self.leaner = advice, leaner
         self._budget: int | None = None
         self._trying: list[int] = []
 
@@ -88,7 +89,7 @@ class MemoryLimit:
         """The slice given last was too much: half of it from now on. Raises IltError for one utterance."""
         count, longest = len(self._trying), max(self._trying)
         if count == 1:
-            raise IltError(f"out of memory on a single utterance of {longest} frames; {self.advice}")
+            raise IltError(f"out of memory on a single utterance of {longest} frames; {self.leaner}")
         self._budget = (count // 2) * longest
         print(
             f"  out of memory on {count} utterances of up to {longest} frames at once: "

@@ -28,6 +28,7 @@ __all__ = [
     "adapter_hash",
     "adapter_updates",
     "base_lineage",
+    "lora_factors",
     "merge_adapters",
     "read_lineage",
 ]
@@ -36,6 +37,8 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 FULL = "FULL"
 """`peft_type` of what full fine-tuning leaves: differences to all weights, no LoRA."""
+PREFIX, DOWN, UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
+"""What PEFT puts around the name of a module, for the factors A and B of its update."""
 
 
 def _digest(paths: list[Path], root: Path) -> str:
@@ -115,6 +118,14 @@ class Lineage:
         parts = [self.content or f"{self.id}@{self.revision}", *(link.identity for link in self.adapters)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
+    def start_of(self, stage: str, scope: str) -> Lineage:
+        """What a training stage goes on from (`adapter.scope`).
+
+        Experts are for decoding: where there are shared adapters too, an iteration, which begins with focus,
+        adapts what all languages share.
+        """
+        return self.trunk if stage == "focus" and scope == "shared+per_language" else self
+
     @property
     def experts(self) -> list[str]:
         """The languages that have adapters of their own."""
@@ -182,8 +193,11 @@ def base_lineage(model_id: str, revision: str | None) -> Lineage:
     return Lineage(folder.as_posix(), None, _digest([*weights, folder / "config.json"], folder))
 
 
-def _factors(folder: Path) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, float]]:
-    """Of each linear layer that an adapter changes: its name, B, A (float32) and the scale."""
+def lora_factors(folder: Path) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, float]]:
+    """Of each linear layer that a saved adapter changes: its name, B, A (float32) and the scale alpha / r.
+
+    Raises IltError for anything but a plain LoRA on linear layers.
+    """
     from safetensors.torch import load_file
 
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
@@ -191,17 +205,16 @@ def _factors(folder: Path) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, fl
         key for key in ("use_dora", "use_rslora", "alpha_pattern", "rank_pattern") if config.get(key)
     ]
     if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or unsupported:
-        raise IltError(f"{folder}: only plain LoRA adapters can be merged ({', '.join(unsupported)})")
+        raise IltError(f"{folder}: only plain LoRA adapters can be summed ({', '.join(unsupported)})")
     tensors = load_file(folder / ADAPTER_WEIGHTS)
     scale = config["lora_alpha"] / config["r"]
-    prefix, suffix = "base_model.model.", ".lora_A.weight"
     for key in sorted(tensors):
-        if key.endswith(".lora_B.weight"):
-            continue  # comes with its lora_A
-        if not key.endswith(suffix):
-            raise IltError(f"{folder}: {key} is no LoRA on a linear layer and cannot be merged")
-        up, down = tensors[key.replace("lora_A", "lora_B")].float(), tensors[key].float()
-        yield key.removeprefix(prefix).removesuffix(suffix), up, down, scale
+        if key.endswith(UP):
+            continue  # comes with its A
+        if not key.endswith(DOWN):
+            raise IltError(f"{folder}: {key} is no LoRA on a linear layer and cannot be summed")
+        name = key.removesuffix(DOWN)
+        yield name.removeprefix(PREFIX), tensors[name + UP].float(), tensors[key].float(), scale
 
 
 def _differences(folder: Path) -> dict[str, torch.Tensor] | None:
@@ -230,7 +243,7 @@ def adapter_updates(
     modules = dict(model.named_modules())
     updates: dict[str, list[Update]] = {}
     for folder, more in zip(folders, scales or [1.0] * len(folders), strict=True):
-        for name, up, down, scale in _factors(folder):
+        for name, up, down, scale in lora_factors(folder):
             if not isinstance(modules.get(name), nn.Linear):
                 raise IltError(f"{folder}: the adapter is for another model (no linear layer {name!r})")
             updates.setdefault(name, []).append((up, down, scale * more))

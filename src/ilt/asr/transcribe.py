@@ -115,7 +115,10 @@ def transcribe_table(
         for group in _groups(order, recogniser.lineage.experts)
         for batch in cut_batches(group, lambda row: store.frames[row[0]], batching.utterances, budget)
     ]
-    limit = MemoryLimit("model.decode_batch or model.decode_batch_seconds would say so from the start")
+    limit = MemoryLimit(
+        "model.decode_batch or model.decode_batch_seconds would say so from the start",
+        "a smaller model, model.dtype: bfloat16 or shorter utterances (corpus.max_duration) need less",
+    )
     shards: list[pl.DataFrame] = []
 
     def heard(number: int) -> list[torch.Tensor]:

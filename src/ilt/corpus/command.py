@@ -7,7 +7,7 @@ from pathlib import Path
 from ilt.asr.languages import allowed_languages
 from ilt.asr.recogniser import context_seconds, known_languages
 from ilt.corpus.build import read_corpus
-from ilt.corpus.validate import check_corpus
+from ilt.corpus.validate import check_corpus, say_small_dev
 from ilt.errors import IltError
 from ilt.params import load_params
 from ilt.paths import replacing
@@ -35,6 +35,7 @@ def run_validate(output: Path | None) -> int:
     as_a_whole = 0
     try:
         check_corpus(found.rows)
+        say_small_dev(found.rows)
     except IltError as error:
         print(error)
         as_a_whole = 1

@@ -142,7 +142,7 @@ def demo_corpus(
     spoken = _with_background(render([utterance for *_, utterance in plan]))
     domains, instead = _strays(params, plan, waves, seed)
     # By itself, since what eSpeak has spoken colours what it speaks next.
-    said_instead = dict(zip(instead, render(list(instead.values())) if instead else [], strict=True))
+    said_instead = dict(zip(instead, render(list(instead.values())), strict=True))
     for (key, split, domain, utterance), (samples, behind) in zip(plan, spoken, strict=True):
         samples = said_instead.get(key, samples)
         samples = _recorded(samples, behind, domains.get(key, domain), utterance.seed)

@@ -6,11 +6,14 @@ import polars as pl
 
 from ilt.errors import IltError
 
-__all__ = ["check_corpus"]
+__all__ = ["LEAST_DEV", "check_corpus", "say_small_dev"]
+
+LEAST_DEV = 10
+"""Utterances of dev that expected errors can be calibrated on, at the very least; our own choice."""
 
 
 def check_corpus(rows: pl.DataFrame) -> None:
-    """Raise IltError where no iteration could mean anything: a split or a language without rows."""
+    """Raise IltError where no iteration could mean anything: no rows in a split, no gold in a language."""
     counts = dict(rows.group_by("split").len().iter_rows())
     wrong = [
         f"the split {split!r} has no utterances; gold, pool, dev and test are all needed"
@@ -28,3 +31,16 @@ def check_corpus(rows: pl.DataFrame) -> None:
     ]
     if wrong:
         raise IltError("the corpus cannot be trained on:\n" + "\n".join(f"  {line}" for line in wrong))
+
+
+def say_small_dev(rows: pl.DataFrame) -> None:
+    """Print where dev is too small for `select`, so that nobody learns that behind hours of training.
+
+    No error: one LoRA on gold (`adapter.mode=single`) needs no calibration.
+    """
+    count = len(rows.filter(pl.col("split") == "dev"))
+    if count < LEAST_DEV:
+        print(
+            f"dev has {count} utterances: select needs {LEAST_DEV} at least to calibrate expected errors on, "
+            "and some hundred are better"
+        )

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ilt.asr.lineage import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Lineage
+from ilt.asr.lineage import ADAPTER_CONFIG, ADAPTER_WEIGHTS, DOWN, PREFIX, UP, Lineage, lora_factors
 from ilt.errors import IltError
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["Combined", "combine", "truncate", "write_adapter"]
-
-PREFIX, DOWN, UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 
 
 @dataclass(frozen=True)
@@ -43,26 +41,6 @@ class Combined:
         return {name: down.shape[0] for name, (down, _) in self.factors.items()}
 
 
-def _scaled(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """A and (alpha / r) B of each module of a saved adapter."""
-    from safetensors.torch import load_file
-
-    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    other = [key for key in ("use_dora", "use_rslora", "alpha_pattern", "rank_pattern") if config.get(key)]
-    if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or other:
-        raise IltError(f"{folder}: only plain LoRA adapters can be combined ({', '.join(other)})")
-    tensors = load_file(folder / ADAPTER_WEIGHTS)
-    scale = config["lora_alpha"] / config["r"]
-    names = sorted(key.removesuffix(DOWN) for key in tensors if key.endswith(DOWN))
-    if 2 * len(names) != len(tensors):
-        odd = next(key for key in sorted(tensors) if not key.endswith((DOWN, UP)))
-        raise IltError(f"{folder}: {odd} is no LoRA on a linear layer and cannot be combined")
-    return {
-        name.removeprefix(PREFIX): (tensors[name + DOWN].float(), scale * tensors[name + UP].float())
-        for name in names
-    }
-
-
 def combine(lineage: Lineage) -> Combined:
     """The exact sum of all adapters of a lineage, by concatenating their ranks.
 
@@ -74,8 +52,8 @@ def combine(lineage: Lineage) -> Combined:
         raise IltError(f"the model is {lineage.id} itself, without adapters: there is none to export")
     found: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
     for link in lineage.adapters:
-        for name, (down, up) in _scaled(Path(link.path)).items():
-            found.setdefault(name, []).append((down, link.scale * up))
+        for name, up, down, scale in lora_factors(Path(link.path)):
+            found.setdefault(name, []).append((down, link.scale * scale * up))
     return Combined(
         {
             name: (torch.cat([down for down, _ in pairs]), torch.cat([up for _, up in pairs], 1))

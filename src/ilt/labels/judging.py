@@ -9,6 +9,7 @@ import polars as pl
 
 from ilt import paths
 from ilt.corpus.table import POOL_REFERENCE_TABLE
+from ilt.corpus.validate import LEAST_DEV
 from ilt.errors import IltError
 from ilt.evaluation.scoring import utterance_errors
 from ilt.labels.calibration import calibrate
@@ -59,8 +60,10 @@ def judge(
     """
     known = utterances.filter(pl.col("split") == "dev").select("id", "speaker", reference="text").collect()
     dev = frame.filter(pl.col("split") == "dev").join(known, on="id").sort("id")
-    if len(dev) < 10:
-        raise IltError(f"dev has {len(dev)} rows; at least 10 are needed to calibrate expected errors")
+    if len(dev) < LEAST_DEV:
+        raise IltError(
+            f"dev has {len(dev)} rows; {LEAST_DEV} at least are needed to calibrate expected errors"
+        )
     truth = utterance_errors(
         dev["reference"].to_list(), dev["text"].to_list(), dev["language"].to_list(), normaliser
     )

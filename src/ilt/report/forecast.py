@@ -5,26 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ilt.evaluation.stopping import expected_next
-
 __all__ = ["expected_after_each", "how_it_did"]
 
 UNKNOWN = "not known: the first gain is that of the adaptation to the domain, and says nothing of the next"
+FIRST_RATIO = 0.5
+"""What the next gain is expected to be of the last one where no trend can be seen yet; our own choice."""
 
 
-def expected_after_each(gains: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
+def _expected(gains: Sequence[float]) -> tuple[float | None, str]:
+    """What one more iteration may gain after these, and how that comes about."""
+    last = gains[-1]
+    if last <= 0:
+        return 0.0, "nothing, since the last iteration gained nothing"
+    if len(gains) == 1:
+        return None, UNKNOWN
+    if len(gains) == 2 or gains[-2] <= 0:
+        return FIRST_RATIO * last, f"{FIRST_RATIO:g} of the last gain, since no trend can be seen yet"
+    ratio = min(1.0, last / gains[-2])
+    return ratio * last, f"the last gain times {ratio:.2f}, the ratio of the last two"
+
+
+def expected_after_each(gains: Sequence[float]) -> list[dict[str, Any]]:
     """For each iteration that was run, what one more after it was to be expected to gain.
 
-    gains: of each over the one before (`micro`, `low`, `high`, fractions), the first over the base. Returns
-    `gain`, a fraction, None after a first that gained; and `how` it comes about (`ilt.evaluation.stopping`).
-    There is no interval: that of the last gain, scaled, would not be one.
+    gains: of each over the one before (micro, fractions), the first over the base. Gains of iterations
+    shrink about geometrically, as the pool is used up: the next is the last one times the ratio of the last
+    two, held between 0 and 1, and nothing where the last was no gain. The gain over the base is of another
+    kind (it holds the adaptation to the domain), so that a ratio needs three iterations; after the second it
+    is taken as `FIRST_RATIO`, and after the first nothing is said. A rule of thumb, not a promise, and
+    without an interval: that of the last gain, scaled, would not be one. Returns `gain`, a fraction or None,
+    and `how`.
     """
-    found: list[dict[str, Any]] = []
-    for number in range(1, len(gains) + 1):
-        told = expected_next(gains[:number])
-        known = number > 1 or told["gain"] == 0
-        found.append({"gain": told["gain"], "how": told["how"]} if known else {"gain": None, "how": UNKNOWN})
-    return found
+    told = [_expected(gains[:number]) for number in range(1, len(gains) + 1)]
+    return [{"gain": None if gain is None else round(gain, 6), "how": how} for gain, how in told]
 
 
 def how_it_did(names: Sequence[str], expected: Sequence[float | None], gains: Sequence[float]) -> str:

@@ -25,12 +25,7 @@ from ilt.training.live import live_log
 from ilt.training.mixture import share_steps
 from ilt.training.trainer import Errors, TrainResult, total_steps, train_adapter
 
-__all__ = ["Material", "experts_wanted", "train_experts"]
-
-
-def experts_wanted(scope: str, stage: str) -> bool:
-    """Whether each language trains an adapter of its own in a stage."""
-    return scope == "per_language" or (scope == "shared+per_language" and stage == "fix")
+__all__ = ["Material", "train_experts"]
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ def why_left_out(stage: Stage) -> str | None:
 def _pass_model(stage: Stage, start: Path, why: str) -> None:
     """The model as it is: no adapter, the same lineage."""
     lineage = read_lineage(start)
-    if stage.name == "focus" and stage.values["scope"] == "shared+per_language" and not _stopped(stage):
-        lineage = lineage.trunk  # as where focus trains: what follows adapts what all share
+    if not _stopped(stage):
+        lineage = lineage.start_of(stage.name, stage.values["scope"])
     folder = paths.adapter(stage.iteration, stage.name)
     folder.mkdir(parents=True, exist_ok=True)
     lineage.write(folder / "lineage.json")  # DVC does not keep empty folders

@@ -112,3 +112,21 @@ def run_stage(name: str, body: Callable[[Stage], None], iterated: bool = True, c
     except IltError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         sys.exit(1)
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        print(
+            f"ERROR: {name} is out of memory ({str(error).splitlines()[0] if str(error) else 'no memory'}): "
+            "`ilt doctor` says what this machine can hold; a smaller model, model.dtype: bfloat16, smaller "
+            "ranks or gradient_checkpointing need less",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
+def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    from ilt.asr.device import is_out_of_memory  # late: most stages that fail have not loaded torch
+
+    return is_out_of_memory(error)

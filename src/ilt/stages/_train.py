@@ -18,10 +18,11 @@ from ilt.errors import IltError
 from ilt.evaluation.scoring import frame_errors
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import MergeParams, MixtureParams, ModelParams, TrainParams
-from ilt.stages._by_language import Material, experts_wanted, train_experts
+from ilt.stages._by_language import Material, train_experts
 from ilt.stages._stage import Stage
 from ilt.training.batches import Example
 from ilt.training.live import live_log
+from ilt.training.mixture import own_stages
 from ilt.training.trainer import Errors, total_steps, train_adapter
 
 __all__ = ["train_stage"]
@@ -85,9 +86,7 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
     Writes the adapter, the lineage with it, and the history of the training.
     """
     params, mode = stage.section("train", TrainParams), stage.values["mode"]
-    lineage = read_lineage(start)
-    if stage.name == "focus" and stage.values["scope"] == "shared+per_language":
-        lineage = lineage.trunk  # experts are for decoding; the next iteration adapts what all share
+    lineage = read_lineage(start).start_of(stage.name, stage.values["scope"])
     folder = paths.adapter(stage.iteration, stage.name)
     under, start_from = lineage, None
     if mode == "continue" and lineage.adapters:
@@ -110,7 +109,7 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
     model = stage.section("model", ModelParams)
     mixture, scale = stage.section("mixture", MixtureParams), stage.section("merge", MergeParams).scale
     replay = _replay(table, mixture.replay_share)
-    experts = experts_wanted(stage.values["scope"], stage.name)
+    experts = stage.name in own_stages(stage.values["scope"])
     recogniser = load_recogniser(under.trunk if experts else under, model)
     long = [example.id for example in pseudo if not recogniser.fits(example.text)]
     if long:

@@ -19,7 +19,7 @@ from ilt.asr.languages import allowed_languages, check_languages
 from ilt.asr.recogniser import context_seconds, known_languages
 from ilt.corpus.intake import write_intake
 from ilt.corpus.table import ORIGIN_TABLE, POOL_REFERENCE_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
-from ilt.corpus.validate import check_corpus
+from ilt.corpus.validate import check_corpus, say_small_dev
 from ilt.errors import IltError, ProblemsError
 from ilt.params import CorpusParams
 from ilt.stages._stage import Stage, run_stage
@@ -65,6 +65,7 @@ def body(stage: Stage) -> None:
             f"{', '.join(rows['language'].unique().sort())}"
         )
     check_corpus(rows.filter(~pl.col("language").is_in(later)))
+    say_small_dev(rows)
     pool = rows.filter(pl.col("split") == "pool")["id"].implode()
     POOL_REFERENCE_TABLE.write(references.filter(pl.col("id").is_in(pool)), paths.POOL_REFERENCE)
     QUARANTINE_TABLE.write(quarantine, paths.QUARANTINE)

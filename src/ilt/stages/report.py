@@ -14,9 +14,9 @@ from typing import Any
 import polars as pl
 
 from ilt import paths
-from ilt.evaluation.plots import LABEL_KEYS, calibration, churn, funnel, history
 from ilt.report.forecast import expected_after_each
 from ilt.report.gather import gather
+from ilt.report.plots import LABEL_KEYS, calibration, churn, funnel, history
 from ilt.report.write import write_report
 from ilt.stages._stage import Stage, run_stage
 
@@ -71,7 +71,7 @@ def body(stage: Stage) -> None:
     found["base"] |= found[iterations[-1]].get("base", {})
     summary = {name: _summary(entry) for name, entry in found.items()}
     ran = [name for name in iterations if not summary[name].get("passed_through")]
-    expected = expected_after_each([summary[name]["gain_over_previous"] for name in ran])
+    expected = expected_after_each([summary[name]["gain_over_previous"]["micro"] for name in ran])
     for name, told in zip(ran, expected, strict=True):
         summary[name]["expected_next"] = told
     tables = {

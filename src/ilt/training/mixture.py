@@ -1,4 +1,4 @@
-"""How much each language gets: of the draws of a batch, and of the steps of a stage."""
+"""What each language gets: adapters of its own or shared ones, draws of a batch, steps of a stage."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from ilt.errors import IltError
 
-__all__ = ["LEAST_STEPS", "language_weights", "share_steps"]
+__all__ = ["LEAST_STEPS", "language_weights", "own_stages", "share_steps"]
 
 LEAST_STEPS = 4
 """Optimiser steps that a language gets at least where each trains its own adapter, if there are so many."""
+
+
+def own_stages(scope: str) -> tuple[str, ...]:
+    """The training stages in which each language trains an adapter of its own, under an `adapter.scope`."""
+    every = ("focus", "feedback", "fix")
+    return {"shared": (), "per_language": every, "shared+per_language": ("fix",)}[scope]
 
 
 def language_weights(counts: Sequence[int], temperature: float) -> list[float]:

@@ -332,7 +332,11 @@ def train_adapter(
         _save_adapter(peft_model, checkpoint.kept, recogniser.lineage.id)
     for entry in history:
         tell(entry)
-    limit = MemoryLimit("batch_size, batch_seconds or gradient_checkpointing would save the trying")
+    limit = MemoryLimit(
+        "this stage's batch_size, batch_seconds or gradient_checkpointing would save the trying",
+        "this stage's gradient_checkpointing: true or lora.encoder: false, model.dtype: bfloat16, shorter "
+        "utterances (corpus.max_duration) or a smaller model need less",
+    )
 
     def step_batches(step: int) -> list[list[Example]]:
         first = (step - 1) * params.gradient_accumulation
