@@ -320,6 +320,7 @@ def test_a_record_that_is_carried_over_counts_for_the_new_code_and_says_with_whi
         ({"dev": 0.2}, -1),
         ({"retention": 0.2}, -1),
         ({"said": "other words"}, 3),
+        ({"units": np.array([4, 4, 5])}, 3),
         ({"errors": np.array([0, 2]), "units": np.array([4, 4])}, 3),
     ],
 )
@@ -415,7 +416,7 @@ def test_arms_run_as_experiments_and_only_once(base_folder, tmp_path):  # noqa: 
     assert "the same as recorded" in output
     assert "tiny: 5 of 5 records of former code count for the code of now" in output
     assert "5 of 5 runs are there" in run(clone, "ilt", "ablate", "--read", *arms)
-    assert "no record is of other code" in run(clone, "ilt", "ablate", "--verify")
+    assert "all records count already" in run(clone, "ilt", "ablate", "--verify")
     # One that does, which a record with other errors stands for.
     with (clone / "src/ilt/labels/selection.py").open("a", encoding="utf-8") as file:
         file.write("# yet another selection\n")
@@ -426,4 +427,8 @@ def test_arms_run_as_experiments_and_only_once(base_folder, tmp_path):  # noqa: 
     record.write_text(json.dumps(told), encoding="utf-8")
     done = run(clone, "ilt", "ablate", "--verify", "--arm", "ilt1", status=1)
     assert "other errors than recorded in 1 of" in done
+    assert "0 of 5 runs are there" in run(clone, "ilt", "ablate", "--read", *arms)
+    assert "other errors than recorded" in run(clone, "ilt", "ablate", "--verify", "--arm", "ilt1", status=1)
     assert json.loads(record.read_text(encoding="utf-8")) == told
+    record.unlink()
+    assert "ilt1 is not recorded" in run(clone, "ilt", "ablate", "--verify", "--arm", "ilt1", status=1)

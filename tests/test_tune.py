@@ -205,6 +205,13 @@ def test_the_rest_of_the_file_is_checked_too(space, more, said):
         space({"rate": RATE}, **more)
 
 
+def test_a_demo_that_is_not_there_is_not_made_smaller(space):
+    manifest = {"corpus.source": "manifest", "corpus.manifest": "m.jsonl"}
+    with pytest.raises(IltError, match=r"reduce\.corpus\.demo\.pool makes nothing smaller.*manifest"):
+        space({"rate": RATE}, manifest, reduce={"corpus.demo.pool": 9})
+    space({"rate": RATE}, manifest, reduce={"corpus.manifest": "small.jsonl"})
+
+
 def test_two_knobs_on_one_key_and_a_knob_without_effect_are_errors(space):
     share = {"low": 0.1, "high": 0.5}
     with pytest.raises(IltError, match="is set by parameters"):

@@ -225,7 +225,7 @@ class CutParams(_Section):
 class CorpusParams(_Section):
     """Where the utterances come from.
 
-    shared_speakers: whether a speaker may be in gold or pool and also in dev or test.
+    shared_speakers: whether a speaker may be in gold, pool or replay and also in dev or test.
     """
 
     source: Literal["demo", "manifest", "sources"] = "demo"

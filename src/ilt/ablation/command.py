@@ -15,6 +15,7 @@ from ilt.ablation.records import (
     carry_over,
     code_digest,
     is_done,
+    is_recorded,
     read_former,
     read_record,
     write_record,
@@ -24,7 +25,7 @@ from ilt.ablation.running import Run, planned, queue, run
 from ilt.ablation.show import to_markdown
 from ilt.errors import IltError
 from ilt.evaluation.scoring import rate
-from ilt.experiments import experiments
+from ilt.experiments import experiments, remove_experiment
 from ilt.params import read_params
 from ilt.paths import read_json, replacing, write_json
 
@@ -99,48 +100,67 @@ def run_ablation(
 def verify_ablation(path: Path, data: list[str], arms: list[str], manifest: Path | None) -> bool:
     """Show that records of former code are what the code of now would give, and let them count.
 
-    By data set, each of `arms` (full ILT where none is named) is run again with the first seed that it is
-    recorded with. Where all of them come out the same, in every utterance, the records of that code count for
-    the code of now; else they stay as they are. Returns whether all did.
+    By data set, each of `arms` (full ILT where none is named) is run again with the first seed. Where all of
+    them come out the same, in every utterance, the records of that code count for the code of now; else they
+    stay as they are. Returns whether all did.
 
-    Raises IltError where an arm is not recorded of former code, and for runs that fail.
+    Raises IltError, before anything runs, where an arm has no record of former code to be compared with.
     """
     file, names, runs = _plan(path, data, arms, manifest)
-    alike = [_verify(file, name, [one for one in runs if one.data == name], arms or [OURS]) for name in names]
+    wanted = [(name, _tried([one for one in runs if one.data == name], arms or [OURS])) for name in names]
+    alike = [_verify(file, name, runs, tried) for name, tried in wanted]
     return all(alike)
 
 
-def _verify(file: AblationFile, data: str, runs: list[Run], arms: list[str]) -> bool:
-    """`verify_ablation` of one data set, whose runs these are."""
+def _tried(runs: list[Run], arms: list[str]) -> list[tuple[Run, Record]]:
+    """Of each arm, what is to run again and its record of former code; nothing where all records count."""
     codes = {files: code_digest(files) for files in {_model_files(one) for one in runs}}
-    former = [
-        (one, record) for one in runs if (record := read_former(one, codes[_model_files(one)])) is not None
-    ]
-    if not former:
-        print(f"{data}: no record is of other code than that of now")
+    if all(read_record(one, codes[_model_files(one)]) for one in runs if is_recorded(one)) and any(
+        map(is_recorded, runs)
+    ):
+        return []
+    found = []
+    for arm in arms:
+        one = next((one for one in runs if one.arm == arm), None)
+        if one is None:
+            raise IltError(f"{runs[0].data} has no arm {arm}; name a data set that has, with --data")
+        record = read_former(one, codes[_model_files(one)])
+        if record is None:
+            why = (
+                "is recorded with the code of now, or with other parameters" if is_recorded(one)
+                else "is not recorded"
+            )  # fmt: skip
+            raise IltError(f"{one.name} {why}: there is nothing to compare it with; name another --arm")
+        found.append((one, record))
+    return found
+
+
+def _verify(file: AblationFile, data: str, runs: list[Run], tried: list[tuple[Run, Record]]) -> bool:
+    """`verify_ablation` of one data set."""
+    if not tried:
+        print(f"{data}: all records count already")
         return True
-    tried = [_first(former, arm, data) for arm in arms]
+    code = code_digest(_model_files(tried[0][0]))
     alike = [_alike(one, record) for one, record in tried]
     if not all(alike):
         return False
+    former = [
+        (one, record) for one in runs if one.data == data and (record := read_former(one, code)) is not None
+    ]
     shown = {record.code for _, record in tried}
     carried = [one for one, record in former if record.code in shown]
     for one in carried:
-        carry_over(one, _code_of(tried[0][0]))
+        carry_over(one, code)
     print(f"{data}: {len(carried)} of {len(former)} records of former code count for the code of now")
-    _Found(file, _there(runs)).write(data, runs)
+    _Found(file, _there([one for one in runs if one.data == data])).write(data, runs)
     return True
 
 
-def _first(former: list[tuple[Run, Record]], arm: str, data: str) -> tuple[Run, Record]:
-    for one, record in former:
-        if one.arm == arm:
-            return one, record
-    raise IltError(f"{arm} on {data} has no record of former code to be compared with; name another --arm")
-
-
 def _alike(one: Run, before: Record) -> bool:
-    """Run an arm again, and tell whether it comes out as it did."""
+    """Run an arm again, and tell whether it comes out as it did.
+
+    Where it does not, its experiment is forgotten: it would count as the run, and its record be written over.
+    """
     print(f"{one.name} runs again", flush=True)
     stages = run(one)
     now = Record(outcome_of(one), outcome_of(one, base=True), {}, _code_of(one))
@@ -151,6 +171,8 @@ def _alike(one: Run, before: Record) -> bool:
     )  # fmt: skip
     where = ", ".join(f"{key} {value}" for key, value in before.machine.items())
     print(f"  {len(stages)} stages ran: {what}" + (f"; that was on {where}" if wrong else ""), flush=True)
+    if wrong:
+        remove_experiment(one.name)
     return not wrong
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "carry_over",
     "code_digest",
     "is_done",
+    "is_recorded",
     "params_digest",
     "read_former",
     "read_record",
@@ -61,7 +62,7 @@ class Record:
     def differences(self, other: Record) -> int:
         """In how many test utterances two records differ; -1: not in these, but in dev or retention."""
         pairs = [(self.ours, other.ours), (self.base, other.base)]
-        if any(one.said != two.said or len(one.units) != len(two.units) for one, two in pairs):
+        if any(one.said != two.said or not np.array_equal(one.units, two.units) for one, two in pairs):
             return len(self.ours.units)
         found = max(int((one.errors != two.errors).sum()) for one, two in pairs)
         same = all((one.dev, one.retention) == (two.dev, two.retention) for one, two in pairs)
@@ -206,6 +207,11 @@ def read_former(run: Run, code: str) -> Record | None:
     """The same for a record of the same parameters and any *other* code."""
     found = _read(run)
     return found if found is not None and found.code != code else None
+
+
+def is_recorded(run: Run) -> bool:
+    """Whether there is a record of the run, of whatever code and parameters."""
+    return _path(run).is_file()
 
 
 def carry_over(run: Run, code: str) -> None:

@@ -14,6 +14,7 @@ import soxr
 
 __all__ = [
     "RATE",
+    "MissingAudio",
     "TooLong",
     "audio_hash",
     "audio_seconds",
@@ -35,6 +36,13 @@ END_TOLERANCE = 0.25
 """Seconds by which a segment may run over the end of its file: manifests round, and encoders pad."""
 
 
+class MissingAudio(ValueError):
+    """There is no such file."""
+
+    def __init__(self) -> None:
+        super().__init__("the audio file does not exist")
+
+
 class TooLong(ValueError):
     """Audio of `seconds` seconds, where less was expected."""
 
@@ -52,10 +60,7 @@ def _opened(source: Path | bytes) -> Iterator[soundfile.SoundFile]:
     else:
         try:
             if not source.is_file():
-                raise ValueError(
-                    "the audio file does not exist; a relative path starts at the manifest's folder, or at "
-                    "`audio` in corpus.sources"
-                )
+                raise MissingAudio
             if source.stat().st_size == 0:
                 raise ValueError("the audio file is empty (0 bytes)")
         except OSError as error:

@@ -32,7 +32,8 @@ def _encodable(text: str) -> bool:
 
 
 def _unknown_language(code: str, known: frozenset[str]) -> str:
-    named = ", ".join(sorted(known)) if len(known) < 12 else f"{len(known)}, with codes as de, en, ko, yue"
+    some = [other for other in ("de", "en", "es", "ko", "zh") if other in known]
+    named = ", ".join(sorted(known)) if len(known) < 12 else f"{len(known)}, with codes as {', '.join(some)}"
     return (
         f"the model does not know the language {code!r}; it has {named}. If this is another name of one of "
         f"them, write its code (`lang` in a manifest, language: {{{code}: CODE}} in corpus.sources); if not, "

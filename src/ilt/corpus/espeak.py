@@ -16,7 +16,7 @@ import numpy as np
 
 from ilt.errors import IltError
 
-__all__ = ["ESPEAK_RATE", "Voice", "synthesise", "variants"]
+__all__ = ["ESPEAK_RATE", "Voice", "load", "synthesise", "variants"]
 
 ESPEAK_RATE = 22_050
 """Samples a second of what eSpeak NG returns."""
@@ -49,31 +49,27 @@ class Voice:
         return f"{self.language}+{self.variant}" if self.variant else self.language
 
 
-def _places() -> tuple[str, str]:
-    """Where the library and its data lie. Raises IltError where the wheel is not installed."""
+def load() -> tuple[ctypes.CDLL, str]:
+    """The library, and where its data lie. Raises IltError where it is not installed or cannot be loaded."""
     try:
         import espeakng_loader
-    except ImportError as error:
+
+        return ctypes.CDLL(espeakng_loader.get_library_path()), espeakng_loader.get_data_path()
+    except (ImportError, OSError) as error:
         raise _unusable(str(error)) from None
-    return espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
 
 
 def _unusable(why: str) -> IltError:
     return IltError(
         f"the demo corpus is spoken by eSpeak NG, which cannot be used here ({why}): pip install "
-        "--force-reinstall espeakng-loader; or take your own speech with corpus.source=manifest"
+        "--force-reinstall -c constraints.txt espeakng-loader; or take your own speech with "
+        "corpus.source=manifest"
     )
 
 
 class _Library:
-    """The library, loaded. Raises IltError where it cannot be."""
-
     def __init__(self) -> None:
-        library, data = _places()
-        try:
-            self._lib = ctypes.CDLL(library)
-        except OSError as error:
-            raise _unusable(str(error)) from None
+        self._lib, data = load()
         self._chunks: list[np.ndarray] = []
         callback_type = ctypes.CFUNCTYPE(
             ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
@@ -126,5 +122,5 @@ def synthesise(text: str, voice: Voice, seed: int = 0) -> np.ndarray:
 @functools.cache
 def variants() -> tuple[str, ...]:
     """The names of the installed voice variants, sorted."""
-    folder = Path(_places()[1]) / "voices" / "!v"
+    folder = Path(load()[1]) / "voices" / "!v"
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))

@@ -22,7 +22,7 @@ from typing import IO, Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from ilt.corpus.audio import RATE, TooLong, audio_hash, encode_flac, read_audio
+from ilt.corpus.audio import RATE, MissingAudio, TooLong, audio_hash, encode_flac, read_audio
 from ilt.corpus.check import faults, printable
 from ilt.corpus.formats.row import Row
 from ilt.corpus.overlap import Segments
@@ -154,7 +154,10 @@ def _load(row: Row, file: bytes, limits: Limits) -> _Loaded | str:
     except TooLong as error:
         return f"{error.seconds:.2f} s {what}"
     except ValueError as error:
-        return f"{error} ({audio if isinstance(audio, Path) else 'in ' + row.where})"
+        found = f"{error} ({audio if isinstance(audio, Path) else 'in ' + row.where})"
+        if isinstance(error, MissingAudio):
+            found += "; a relative path starts at the manifest's folder, or at `audio` in corpus.sources"
+        return found
     seconds = len(samples) / RATE
     if seconds < limits.min_duration:
         return (

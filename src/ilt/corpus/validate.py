@@ -5,11 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from ilt.errors import IltError
+from ilt.labels.calibration import LEAST_DEV
 
-__all__ = ["LEAST_DEV", "check_corpus", "say_small_dev"]
-
-LEAST_DEV = 10
-"""Utterances of dev that expected errors can be calibrated on, at the very least; our own choice."""
+__all__ = ["check_corpus", "say_small_dev"]
 
 
 def check_corpus(rows: pl.DataFrame) -> None:

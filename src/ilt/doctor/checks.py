@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import shutil
 from collections.abc import Iterator
@@ -49,15 +48,12 @@ def programs() -> Iterator[Finding]:
 
 def _espeak() -> Finding:
     """Whether the library that the demo corpus speaks with can be loaded; a path alone says little."""
-    try:
-        import espeakng_loader
+    from ilt.corpus.espeak import load
 
-        path = espeakng_loader.get_library_path()
-        ctypes.CDLL(path)
-    except (ImportError, OSError) as error:
-        how = "the demo corpus needs it: pip install espeakng-loader"
-        return Finding("espeak-ng", "missing", f"{how} ({error}); your own data do without")
-    return Finding("espeak-ng", "ok", f"{path} (the demo corpus speaks with it)")
+    try:
+        return Finding("espeak-ng", "ok", f"{load()[0]._name} (the demo corpus speaks with it)")
+    except IltError as error:
+        return Finding("espeak-ng", "missing", str(error))
 
 
 def extras() -> Iterator[Finding]:

@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-__all__ = ["EVIDENCE", "Calibration", "calibrate"]
+__all__ = ["EVIDENCE", "LEAST_DEV", "Calibration", "calibrate"]
+
+LEAST_DEV = 10
+"""Labelled rows that can be calibrated on, at the very least; our own choice."""
 
 EVIDENCE = {
     "avg_logprob": -1,

@@ -9,10 +9,9 @@ import polars as pl
 
 from ilt import paths
 from ilt.corpus.table import POOL_REFERENCE_TABLE
-from ilt.corpus.validate import LEAST_DEV
 from ilt.errors import IltError
 from ilt.evaluation.scoring import utterance_errors
-from ilt.labels.calibration import calibrate
+from ilt.labels.calibration import LEAST_DEV, calibrate
 from ilt.labels.selection import apply_corrections, decide, evidence_flags
 from ilt.labels.table import CORRECTIONS_TABLE
 from ilt.params import SelectParams

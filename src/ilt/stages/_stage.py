@@ -20,6 +20,7 @@ from pydantic import BaseModel
 import ilt
 from ilt import paths
 from ilt.errors import IltError
+from ilt.params import TRAINING_STAGES
 
 __all__ = ["Stage", "run_stage"]
 
@@ -115,13 +116,25 @@ def run_stage(name: str, body: Callable[[Stage], None], iterated: bool = True, c
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
-        print(
-            f"ERROR: {name} is out of memory ({str(error).splitlines()[0] if str(error) else 'no memory'}): "
-            "`ilt doctor` says what this machine can hold; a smaller model, model.dtype: bfloat16, smaller "
-            "ranks or gradient_checkpointing need less",
-            file=sys.stderr,
-        )
+        why = str(error).splitlines()[0] if str(error) else "no memory"
+        print(f"ERROR: {name} is out of memory ({why}): {_leaner(name)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _leaner(name: str) -> str:
+    """What a stage that is out of memory could do with."""
+    if name in TRAINING_STAGES:
+        return (
+            "`ilt doctor` says what this machine can hold; a smaller model, model.dtype: bfloat16, and this "
+            "stage's lora.r, lora.encoder: false or gradient_checkpointing: true need less"
+        )
+    if name in ("baseline", "label", "correct", "evaluate"):
+        return (
+            "`ilt doctor` says what this machine can hold; a smaller model or model.dtype: bfloat16 need less"
+        )
+    return (
+        "it holds tables and audio of the corpus, and no model: give it more memory, or less else to share it"
+    )
 
 
 def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:

@@ -64,8 +64,9 @@ def body(stage: Stage) -> None:
             f"languages.{missing[0]}.from: the corpus has no utterances of {missing[0]!r}; there are "
             f"{', '.join(rows['language'].unique().sort())}"
         )
-    check_corpus(rows.filter(~pl.col("language").is_in(later)))
-    say_small_dev(rows)
+    first = rows.filter(~pl.col("language").is_in(later))
+    check_corpus(first)
+    say_small_dev(first)
     pool = rows.filter(pl.col("split") == "pool")["id"].implode()
     POOL_REFERENCE_TABLE.write(references.filter(pl.col("id").is_in(pool)), paths.POOL_REFERENCE)
     QUARANTINE_TABLE.write(quarantine, paths.QUARANTINE)

@@ -70,7 +70,7 @@ def load_space(path: Path = Path("tune.yaml"), params: Path = Path("params.yaml"
         if file.iterations > len(order):
             raise IltError(f"{path}: iterations: {file.iterations}, but params.yaml has {len(order)}")
         reduced["iterations"] = {name: reduced["iterations"][name] for name in order[: file.iterations]}
-    source = file.reduce.get("corpus.source", full["corpus"]["source"])
+    source = file.reduce.get("corpus.source", check_params(full).corpus.source)
     for key, value in file.reduce.items():
         if key.startswith("corpus.demo.") and source != "demo":
             raise IltError(
