@@ -115,9 +115,8 @@ def verify_ablation(path: Path, data: list[str], arms: list[str], manifest: Path
 def _tried(runs: list[Run], arms: list[str]) -> list[tuple[Run, Record]]:
     """Of each arm, what is to run again and its record of former code; nothing where all records count."""
     codes = {files: code_digest(files) for files in {_model_files(one) for one in runs}}
-    if all(read_record(one, codes[_model_files(one)]) for one in runs if is_recorded(one)) and any(
-        map(is_recorded, runs)
-    ):
+    recorded = [one for one in runs if is_recorded(one)]
+    if recorded and all(read_record(one, codes[_model_files(one)]) for one in recorded):
         return []
     found = []
     for arm in arms:
