@@ -200,7 +200,7 @@ def test_a_corpus_in_an_unknown_language_is_refused_until_the_language_is_mapped
         plans = resolve(load_params(write_params(tmp_path, changes)))
         return Stage("corpus", "base", plans["corpus"])
 
-    with pytest.raises(IltError, match=r"4 found(.|\n)*m\.jsonl:1.*'pcm'.*languages\.pcm\.as"):
+    with pytest.raises(IltError, match=r"4 found(.|\n)*m\.jsonl:1.*'pcm'.*languages: \{pcm: \{as"):
         corpus.body(stage())
     assert not paths.UTTERANCES.exists()
     demo = stage()
