@@ -167,11 +167,7 @@ def test_not_even_one_utterance_in_memory_is_an_error_that_says_what_to_do(
 @pytest.mark.parametrize(
     ("stage", "raised", "said"),
     [
-        (
-            "fix",
-            "torch.OutOfMemoryError('CUDA out of memory. Tried 2 GiB')",
-            "Tried 2 GiB): `ilt doctor`.*lora.r",
-        ),
+        ("fix", "torch.OutOfMemoryError('CUDA out of memory. Tried 2 GiB')", "Tried 2 GiB): `ilt doctor`"),
         ("label", "torch.OutOfMemoryError('CUDA out of memory. Tried 2 GiB')", "Tried 2 GiB): `ilt doctor`"),
         ("select", "MemoryError()", "(no memory): it holds tables"),
         ("fix", "RuntimeError('shapes cannot be multiplied')", None),
@@ -196,9 +192,8 @@ run_stage("{stage}", body, iterated=False)
         assert "Traceback" in done.stderr and "ilt doctor" not in done.stderr
     else:
         assert "Traceback" not in done.stderr
-        first, _, then = said.partition(".*")
         assert f"ERROR: {stage} is out of memory (" in done.stderr
-        assert first in done.stderr and then in done.stderr
+        assert said in done.stderr
         assert ("lora.r" in done.stderr) == (stage == "fix")
 
 

@@ -107,14 +107,15 @@ def verify_ablation(path: Path, data: list[str], arms: list[str], manifest: Path
     Raises IltError, before anything runs, where an arm has no record of former code to be compared with.
     """
     file, names, runs = _plan(path, data, arms, manifest)
-    wanted = [(name, _tried([one for one in runs if one.data == name], arms or [OURS])) for name in names]
-    alike = [_verify(file, name, runs, tried) for name, tried in wanted]
+    of_each = [[one for one in runs if one.data == name] for name in names]
+    wanted = [(those, _tried(those, arms or [OURS])) for those in of_each]
+    alike = [_verify(file, those, tried) for those, tried in wanted]
     return all(alike)
 
 
 def _tried(runs: list[Run], arms: list[str]) -> list[tuple[Run, Record]]:
     """Of each arm, what is to run again and its record of former code; nothing where all records count."""
-    codes = {files: code_digest(files) for files in {_model_files(one) for one in runs}}
+    codes = _codes(runs)
     recorded = [one for one in runs if is_recorded(one)]
     if recorded and all(read_record(one, codes[_model_files(one)]) for one in recorded):
         return []
@@ -134,8 +135,9 @@ def _tried(runs: list[Run], arms: list[str]) -> list[tuple[Run, Record]]:
     return found
 
 
-def _verify(file: AblationFile, data: str, runs: list[Run], tried: list[tuple[Run, Record]]) -> bool:
-    """`verify_ablation` of one data set."""
+def _verify(file: AblationFile, runs: list[Run], tried: list[tuple[Run, Record]]) -> bool:
+    """`verify_ablation` of one data set, whose runs these are."""
+    data = runs[0].data
     if not tried:
         print(f"{data}: all records count already")
         return True
@@ -143,15 +145,13 @@ def _verify(file: AblationFile, data: str, runs: list[Run], tried: list[tuple[Ru
     alike = [_alike(one, record) for one, record in tried]
     if not all(alike):
         return False
-    former = [
-        (one, record) for one in runs if one.data == data and (record := read_former(one, code)) is not None
-    ]
+    former = [(one, record) for one in runs if (record := read_former(one, code)) is not None]
     shown = {record.code for _, record in tried}
     carried = [one for one, record in former if record.code in shown]
     for one in carried:
         carry_over(one, code)
     print(f"{data}: {len(carried)} of {len(former)} records of former code count for the code of now")
-    _Found(file, _there([one for one in runs if one.data == data])).write(data, runs)
+    _Found(file, _there(runs)).write(data, runs)
     return True
 
 
@@ -179,6 +179,11 @@ def _model_files(one: Run) -> str:
     return str(one.values["model"]["files"])
 
 
+def _codes(runs: list[Run]) -> dict[str, str]:
+    """By the files of the base model, the hash of the code of now."""
+    return {files: code_digest(files) for files in {_model_files(one) for one in runs}}
+
+
 def _code_of(one: Run) -> str:
     """The hash of the code that an experiment ran with."""
     return code_digest(_model_files(one), one.name)
@@ -191,8 +196,7 @@ def _record(one: Run, code: str) -> Record:
 
 def _there(runs: list[Run]) -> dict[str, Record]:
     """What is there of some runs, by name: recorded, or else experiments, which are recorded now."""
-    known = experiments()
-    codes = {files: code_digest(files) for files in {_model_files(one) for one in runs}}
+    known, codes = experiments(), _codes(runs)
     found: dict[str, Record] = {}
     for one in runs:
         code = codes[_model_files(one)]

@@ -217,9 +217,8 @@ def is_recorded(run: Run) -> bool:
 def carry_over(run: Run, code: str) -> None:
     """Let the record of a run count for other code, which was shown to do the same."""
     found = _File.model_validate_json(_path(run).read_text(encoding="utf-8"))
-    ran = None if (found.ran or found.code) == code else found.ran or found.code
-    told = found.model_copy(update={"code": code, "ran": ran})
-    _write(run, told)
+    ran = found.ran or found.code
+    _write(run, found.model_copy(update={"code": code, "ran": None if ran == code else ran}))
 
 
 def _read(run: Run) -> Record | None:
