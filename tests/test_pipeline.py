@@ -178,6 +178,21 @@ def test_the_summary_table_shows_every_iteration(finished):
     assert re.search(rf"computing: it1 {minutes}, it2 {minutes}; together {minutes}", first)
 
 
+def test_the_summary_tells_of_what_has_run_so_far(finished, copied):
+    """While `dvc repro` runs: what is left of an earlier run, with other parameters, does not count."""
+    before = run(finished, "ilt", "summary")
+    (copied / "data/metrics/summary.json").unlink()
+    assert run(copied, "ilt", "summary") == before
+    edit_params(copied, lambda values: values["iterations"]["it2"]["fix"].update(steps=3))
+    run(copied, "dvc", "repro", "--single-item", "plan")
+    shown = run(copied, "ilt", "summary")
+    assert "not run yet with these parameters: it2" in shown
+    assert "│ it2 " not in shown
+    assert re.search(r"computing: it1 [\d.]+ (seconds|minutes); together", shown)
+    assert "one more iteration: not known" in shown
+    assert "it1 over the base, on test" in shown
+
+
 def test_the_report_is_in_the_cache_and_not_in_git(finished):
     lock = yaml.safe_load((finished / "dvc.lock").read_text(encoding="utf-8"))
     outs = {out["path"]: out["md5"] for out in lock["stages"]["report"]["outs"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from ilt.errors import IltError
 from ilt.figures import interval, percent
 from ilt.review.cli import app as review_app
 from ilt.tune.cli import app as tune_app
+
+if TYPE_CHECKING:
+    from ilt.report.summary import SoFar
 
 __all__ = ["app"]
 
@@ -41,14 +44,21 @@ def summary(
         bool, typer.Option(help="Also show the error of each language, on test and retention.")
     ] = False,
 ) -> None:
-    """Show the iterations: error rates, gains and the quality of the labels, in percent."""
+    """Show the iterations: error rates, gains and the quality of the labels, in percent.
+
+    While `dvc repro` runs: those that are finished, what they cost and what one more may gain.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    if not paths.SUMMARY.is_file():
+    from ilt.report.summary import so_far
+
+    there = so_far()
+    if there is None and not paths.SUMMARY.is_file():
         print(f"ERROR: {paths.SUMMARY} is missing; run `dvc repro` first", file=sys.stderr)
         raise typer.Exit(1)
-    found: dict[str, Any] = paths.read_json(paths.SUMMARY)
+    # Git keeps the summary, DVC's cache what it is made of: a clone may have the former alone.
+    found: dict[str, Any] = there.summary if there else paths.read_json(paths.SUMMARY)
     passed = {name: entry["passed_through"] for name, entry in found.items() if "passed_through" in entry}
     table = Table(
         title="Error rates in % (WER; CER for ko and the like); gain is on test, over the iteration before"
@@ -86,11 +96,14 @@ def summary(
     console.print(table)
     for name, why in passed.items():
         console.print(f"{name}: {PASSED}, {why}", highlight=False)
-    for line in (_one_more(found), _spent(found)):
+    for line in (_one_more(found), _spent(found, there)):
         if line:
             console.print(line, highlight=False)
     last = list(found)[-1]
-    console.print(f"{last} over the base, on test: {interval(found[last]['gain'])} points")
+    if last != "base":
+        console.print(f"{last} over the base, on test: {interval(found[last]['gain'])} points")
+    if there and there.rest:
+        console.print(f"not run yet with these parameters: {', '.join(there.rest)}", highlight=False)
     if languages:
         for split in ("test", "retention"):
             if any(entry[split]["by_language"] for entry in found.values()):
@@ -115,15 +128,15 @@ def _one_more(found: dict[str, Any]) -> str:
     )
 
 
-def _spent(found: dict[str, Any]) -> str:
+def _spent(found: dict[str, Any], there: SoFar | None) -> str:
     """What each iteration cost; nothing where costs are not there."""
     from ilt.report.cost import costs_of, spent
 
-    path, plan = paths.METRICS / "costs.json", paths.plan("report")
-    if not path.is_file() or len(found) < 2:
+    path = paths.METRICS / "costs.json"
+    if len(found) < 2 or (there is None and not path.is_file()):
         return ""
-    price = paths.read_json(plan)["report"]["price_per_hour"] if plan.is_file() else None
-    costs = costs_of(paths.read_json(path), found, price)
+    seconds, price = (there.costs, there.price_per_hour) if there else (paths.read_json(path), None)
+    costs = costs_of(seconds, found, price)
     each = ", ".join(f"{cost.iteration} {spent(cost.minutes, cost.money)}" for cost in costs)
     return f"computing: {each}; together {spent(costs[-1].total, costs[-1].total_money)}"
 
@@ -271,7 +284,9 @@ def ablate(
 ) -> None:
     """Compare ILT with its control arms, each a DVC experiment; after a stop, the same command goes on."""
     from ilt.ablation.command import run_ablation, verify_ablation
+    from ilt.experiments import interrupt_on_sigterm
 
+    interrupt_on_sigterm()
     if queue + read + verify > 1:
         raise IltError("--queue, --read and --verify exclude one another")
     if verify:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ilt import paths
-from ilt.asr.lineage import base_lineage, read_lineage
+from ilt.asr.lineage import Lineage, read_lineage
 from ilt.corpus.intake import read_intake
 from ilt.corpus.table import POOL_REFERENCE_TABLE
 from ilt.evaluation.assess import assess_labels, assess_predictions, compare
 from ilt.evaluation.stopping import stop_reason
+from ilt.figures import interval
 from ilt.labels.table import LABEL_TABLE, PREDICTION_TABLE
 from ilt.params import EvaluateParams, ModelParams, StopParams
 from ilt.stages._left_out import pass_evaluation, why_left_out
@@ -41,7 +42,8 @@ def _base(
     from ilt.evaluation.predict import predict
 
     print(f"  the base on {', '.join(new['language'].unique().sort())}, which begin here")
-    recogniser = load_recogniser(base_lineage(model.id, model.revision), model)
+    own = read_lineage(paths.lineage(stage.iteration))
+    recogniser = load_recogniser(Lineage(own.id, own.revision, own.content), model)
     heard = predict(recogniser, new, store, model, work, "base")
     return pl.concat([PREDICTION_TABLE.conform(part) for part in (known, heard)]).sort("id")
 
@@ -91,8 +93,10 @@ def body(stage: Stage) -> None:
     paths.write_json(paths.stop(stage.iteration), {"why": why})
     if why:
         print(f"  {why}")
-    gain, error = found["gain_over_previous"]["micro"], found["test"]["micro"]
-    print(f"  test error {error:.1%}, gain over {stage.values['prev']} {gain:+.1%}")
+    print(
+        f"  test error {found['test']['micro']:.1%}, gain over {stage.values['prev']} "
+        f"{interval(found['gain_over_previous'])} points; `ilt summary` tells costs and more"
+    )
 
 
 if __name__ == "__main__":

@@ -14,31 +14,11 @@ from typing import Any
 import polars as pl
 
 from ilt import paths
-from ilt.report.forecast import expected_after_each
 from ilt.report.gather import gather
-from ilt.report.plots import LABEL_KEYS, calibration, churn, funnel, history
+from ilt.report.plots import calibration, churn, funnel, history
+from ilt.report.summary import SPLITS, costs_in, summarise
 from ilt.report.write import write_report
 from ilt.stages._stage import Stage, run_stage
-
-SPLITS = ("test", "dev", "retention")
-
-
-def _summary(found: dict[str, Any]) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        split: {key: found[split][key] for key in ("micro", "macro", "unnormalised", "by_language")}
-        for split in SPLITS
-    }
-    labels = found.get("labels", {})
-    entry["labels"] = {key: labels.get(key) for key in LABEL_KEYS} | {
-        key: value for key, value in labels.items() if key not in LABEL_KEYS
-    }
-    zero = {"micro": 0.0, "low": 0.0, "high": 0.0}
-    entry["gain"] = found.get("gain", zero)
-    entry["gain_over_previous"] = found.get("gain_over_previous", zero)
-    entry["train_dev_gap"] = found["train_dev_gap"]
-    if "passed_through" in found:
-        entry["passed_through"] = found["passed_through"]
-    return entry
 
 
 def _flat(summary: dict[str, Any], final: str) -> dict[str, Any]:
@@ -55,32 +35,18 @@ def _flat(summary: dict[str, Any], final: str) -> dict[str, Any]:
     }
 
 
-def _costs(iterations: list[str], stages: list[str]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for iteration, names in [("base", ["baseline"]), *((it, stages) for it in iterations)]:
-        files = {name: paths.costs(iteration, name) for name in names}
-        result[iteration] = {name: paths.read_json(path) for name, path in files.items() if path.is_file()}
-    return result
-
-
 def body(stage: Stage) -> None:
     iterations: list[str] = stage.values["iterations"]
     previous = [(name, stage.values["previous"][name]) for name in iterations]
-    found = {name: paths.read_json(paths.evaluation(name)) for name in ("base", *iterations)}
-    # Where languages began later, the base was scored on them too: it is compared with the last iteration.
-    found["base"] |= found[iterations[-1]].get("base", {})
-    summary = {name: _summary(entry) for name, entry in found.items()}
+    summary = summarise(iterations)
     ran = [name for name in iterations if not summary[name].get("passed_through")]
-    expected = expected_after_each([summary[name]["gain_over_previous"]["micro"] for name in ran])
-    for name, told in zip(ran, expected, strict=True):
-        summary[name]["expected_next"] = told
     tables = {
         "history": history(summary, SPLITS),
         "funnel": funnel(iterations),
         "calibration": calibration(iterations),
         "churn": churn(previous),
     }
-    costs = _costs(iterations, stage.values["stages"])
+    costs = costs_in(iterations, stage.values["stages"])
     report = gather(stage.values, summary, tables, costs)
     for name, frame in tables.items():
         with paths.replacing(paths.METRICS / f"{name}.csv") as temporary:
