@@ -367,6 +367,8 @@ class TrainParams(_Section):
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("exactly one of steps and epochs must be set; make the other null")
+        if self.epochs is not None and self.gold_share == 0:
+            raise ValueError("an epoch is one pass over gold, of which gold_share 0 has none; say steps")
         return self
 
 
@@ -451,7 +453,7 @@ class ReportParams(_Section):
 class Params(_Section):
     """The whole of params.yaml. `iterations` holds, by name, `prev` and overrides of the stages."""
 
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     model: ModelParams
     languages: dict[str, LanguageParams] = {}
     corpus: CorpusParams
@@ -693,4 +695,15 @@ def check_params(values: Any) -> Params:
         for stage in ITERATION_STAGES:
             params.stage(name, stage)
     _check_languages(params)
+    _check_model_files(params)
     return params
+
+
+def _check_model_files(params: Params) -> None:
+    """Raise IltError where the model is a folder that DVC does not watch: it could change unseen."""
+    folder, watched = Path(params.model.id), Path(params.model.files)
+    if folder.is_dir() and not folder.resolve().is_relative_to(watched.resolve()):
+        raise IltError(
+            f"model.files: {params.model.files} does not hold {params.model.id}, so that DVC does not notice "
+            f"when the model changes; say model.files: {params.model.id}"
+        )

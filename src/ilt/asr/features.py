@@ -12,6 +12,7 @@ import polars as pl
 import torch
 from transformers import WhisperFeatureExtractor
 
+from ilt.corpus import audio
 from ilt.corpus.audio import decode_flac
 from ilt.errors import IltError
 from ilt.paths import WORK, replacing
@@ -25,11 +26,16 @@ FLOOR = 2.0
 """Whisper clamps to 8 below the maximum and divides by 4: silence lies this far below the loudest bin."""
 
 
+def _code() -> bytes:
+    """The code that makes features, so that those of other code are not taken for its own."""
+    return Path(__file__).read_bytes() + Path(audio.__file__).read_bytes()
+
+
 class FeatureStore:
     """Whisper's scaled log-mel features of utterances, by id, float16, without padding.
 
-    The file in `.ilt/features` is named by a hash of the audio and the extractor. If it would be larger
-    than `limit_mb`, nothing is kept and features are computed whenever they are asked for.
+    The file in `.ilt/features` is named by a hash of the audio, the extractor and this code. If it would
+    be larger than `limit_mb`, nothing is kept and features are computed whenever they are asked for.
     """
 
     def __init__(self, table: pl.DataFrame, extractor: WhisperFeatureExtractor, limit_mb: int) -> None:
@@ -47,6 +53,7 @@ class FeatureStore:
         if self._starts[-1] * bins * 2 <= limit_mb * 2**20:
             name = hashlib.sha256(
                 json.dumps([extractor.to_dict(), table["audio_hash"].to_list()], sort_keys=True).encode()
+                + _code()
             ).hexdigest()[:24]
             path = WORK / "features" / f"{name}.f16"
             if not path.is_file():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import resource
 import shutil
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,10 +24,23 @@ import ilt
 from ilt import paths
 from ilt.errors import IltError
 from ilt.params import TRAINING_STAGES
+from ilt.stages._seed import stage_seed
 
 __all__ = ["Stage", "run_stage"]
 
 Section = TypeVar("Section", bound=BaseModel)
+
+TICK = 10.0
+"""Seconds between two notes of how long a stage has run."""
+
+DECIDES = ("asr", "corpus", "evaluation", "labels", "stages", "training")
+"""Packages of ilt whose code decides what a stage makes."""
+
+
+@functools.cache
+def _code() -> tuple[Path, ...]:
+    own = Path(ilt.__file__).parent
+    return tuple(sorted(path for name in DECIDES for path in (own / name).rglob("*.py")))
 
 
 @dataclass
@@ -36,6 +52,9 @@ class Stage:
     values: dict[str, Any]
     notes: dict[str, Any] = field(default_factory=dict)
     _work: list[Path] = field(default_factory=list)
+    _spent_before: float = 0.0
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _clocks: list[threading.Thread] = field(default_factory=list)
 
     def section(self, name: str, kind: type[Section]) -> Section:
         """A section of the resolved parameters."""
@@ -44,26 +63,48 @@ class Stage:
     @property
     def seed(self) -> int:
         """A seed of this stage's own, from the global one."""
-        text = f"{self.values['seed']} {self.iteration} {self.name}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+        return stage_seed(self.values["seed"], self.iteration, self.name)
 
-    def work(self, *inputs: Path) -> Path:
-        """A folder for checkpoints and shards, named by the parameters and the contents of `inputs`.
+    def work(self, *inputs: Path, also: str = "") -> Path:
+        """A folder for checkpoints and shards, named by parameters, code, what is in `inputs`, and `also`.
 
         A killed run finds it again only if nothing that matters changed. It is removed at the end.
         """
-        digest = hashlib.sha256(json.dumps(self.values, sort_keys=True).encode())
-        for path in inputs:
+        digest = hashlib.sha256(json.dumps([self.values, also], sort_keys=True).encode())
+        for path in [*_code(), *inputs]:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         folder = paths.WORK / "work" / f"{self.iteration}-{self.name}-{digest.hexdigest()[:16]}"
         folder.mkdir(parents=True, exist_ok=True)
         self._work.append(folder)
+        self._keep_time(folder)
         return folder
 
+    def _keep_time(self, folder: Path) -> None:
+        """Note now and then how long the stage has run, so that costs know of the time of a killed run."""
+        file = folder / "spent.json"
+        before = float(paths.read_json(file)["seconds"]) if file.is_file() else 0.0
+        began = time.monotonic()
+
+        def note() -> None:
+            while not self._ended.wait(TICK) and folder.is_dir():
+                with suppress(OSError):  # worth no failed stage
+                    paths.write_json(file, {"seconds": round(before + time.monotonic() - began, 1)})
+
+        self._spent_before = max(self._spent_before, before)
+        self._clocks.append(threading.Thread(target=note, daemon=True))
+        self._clocks[-1].start()
+
     def finish(self, seconds: float | None) -> None:
-        """Write the costs, unless `seconds` is None, and drop what was only for a restart."""
+        """Write the costs, unless `seconds` is None, and drop what was only for a restart.
+
+        seconds: of this run; what runs took that were killed before it is added.
+        """
+        self._ended.set()
+        for clock in self._clocks:
+            clock.join()
         if seconds is not None:
+            seconds += self._spent_before
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             costs = {"seconds": round(seconds, 2), "peak_memory_mb": round(peak, 1), **self.notes}
             paths.write_json(paths.costs(self.iteration, self.name), costs)

@@ -39,7 +39,7 @@ def body(stage: Stage) -> None:
             f"for example {', '.join(long[:5])}: cut the utterances into shorter ones"
         )
     store = FeatureStore(utterances, recogniser.extractor, model.feature_cache_mb)
-    work = stage.work(paths.intake("base"))
+    work = stage.work(paths.intake("base"), also=lineage.hash)
     predictions = predict(recogniser, utterances, store, model, work)
     rows = utterances.filter(pl.col("split").is_in(["pool", "dev"])).sort("id")
     heard = transcribe_table(recogniser, rows, store, Batching.of(model), work, what="pool")
