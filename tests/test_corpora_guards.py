@@ -120,6 +120,17 @@ def test_many_rows_of_a_shared_speaker_are_summed_up():
     assert "in t0 (test), t1 (test), t2 (test) and 2 more: a leak" in what
 
 
+def test_replay_must_not_keep_the_voices_of_retention_in_mind():
+    rows = pl.DataFrame(
+        [("g", "ann", "gold"), ("r", "ann", "replay"), ("o", "bo", "replay"), ("f", "ann", "retention")],
+        schema=["id", "speaker", "split"],
+        orient="row",
+    )
+    ((key, what),) = shared_speakers(rows)
+    assert key == "r"
+    assert "is in replay here, and in f (retention): a leak" in what
+
+
 def test_validate_lists_everything_and_writes_nothing(project):
     lines = [
         *_corpus_with_a_shared_speaker(project.folder),

@@ -10,6 +10,7 @@ from ilt.errors import IltError
 from ilt.labels.calibration import calibrate
 from ilt.labels.correction import WEIGHTS, choose_weights, repair
 from ilt.labels.evidence import agreement, deloop, flags_of
+from ilt.labels.labelling import nearness
 from ilt.labels.selection import apply_corrections, decide, evidence_flags
 from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
 from ilt.labels.voting import vote
@@ -334,6 +335,24 @@ def test_calibration_does_with_missing_evidence_and_unknown_speakers():
     )
     expected = calibrate(labelled, true, labelled).expected
     assert np.isfinite(expected).all()
+
+
+def test_nearness_is_of_the_nearest_gold_however_many_rows_are_compared_at_once(monkeypatch):
+    generator = np.random.default_rng(3)
+    pool, gold = generator.standard_normal((50, 8)), generator.standard_normal((9, 8))
+    centre = gold.mean(0)
+    cosines = [
+        sorted(
+            (float((p - centre) @ (g - centre) / np.linalg.norm(p - centre) / np.linalg.norm(g - centre)))
+            for g in gold
+        )
+        for p in pool
+    ]
+    wanted = [np.mean(row[-3:]) for row in cosines]
+    assert nearness(pool, gold, 3) == pytest.approx(wanted)
+    monkeypatch.setattr("ilt.labels.labelling.AT_ONCE", 7)
+    assert nearness(pool, gold, 3) == pytest.approx(wanted)
+    assert nearness(pool, gold, 20) == pytest.approx([np.mean(row) for row in cosines])
 
 
 def test_no_rows_have_no_expected_errors():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -17,6 +20,25 @@ from ilt.params import ModelParams
 @pytest.fixture(scope="module")
 def base_model(load_model):
     return load_model().model
+
+
+def test_a_branch_of_a_hub_model_is_followed_to_its_commit(base_folder, tmp_path):
+    """As the hub's cache holds a model; so a branch that moves on does not change what is built on it."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    folder = tmp_path / "models--me--small"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(commit)
+    (folder / "snapshots" / commit).mkdir(parents=True)
+    shutil.copy(base_folder / "config.json", folder / "snapshots" / commit)
+    ask = (
+        "from ilt.asr.lineage import base_lineage\n"
+        "for name in ('me/small', 'me/other'): print(base_lineage(name, None).revision)"
+    )
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path)}
+    told = subprocess.run(
+        [sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == [commit, "main"]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ilt.errors import IltError
-from ilt.params import load_params, read_params
+from ilt.params import TRAINING_STAGES, load_params, read_params
+from ilt.stages.plan import resolve
 
 CHAIN = {"it1": {"prev": "base"}, "it2": {"prev": "it1"}, "it3": {"prev": "it2"}}
 
@@ -38,6 +39,7 @@ def test_the_repositorys_own_params_are_valid(load):
         ("colour", "red"),
         ("focus.lora.rank", 4),
         ("seed", "many"),  # wrong type
+        ("seed", -1),
         ("focus.lora.target_modules", "q_proj"),
         ("corpus.demo.languages", []),  # impossible value
         ("fix.lora.r", 0),
@@ -135,6 +137,34 @@ def test_an_override_holds_in_its_iteration_alone(load):
 def test_exactly_one_of_steps_and_epochs_must_be_set(load, steps, epochs):
     with pytest.raises(IltError, match="focus: exactly one of steps and epochs"):
         load({"focus.steps": steps, "focus.epochs": epochs})
+
+
+def test_an_epoch_of_gold_needs_gold(load):
+    with pytest.raises(
+        IltError, match=r"fix: an epoch is one pass over gold, of which gold_share 0 has none"
+    ):
+        load({"fix.steps": None, "fix.epochs": 1.0, "fix.gold_share": 0.0})
+
+
+def test_a_local_model_that_dvc_does_not_watch_is_refused(load, tmp_path):
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    folder = str(tmp_path / "mine" / "model")
+    with pytest.raises(
+        IltError, match=r"model\.files: data/base does not hold .*; say model\.files: .*model"
+    ):
+        load({"model.id": folder})
+    for watched in (folder, str(tmp_path / "mine")):
+        assert load({"model.id": folder, "model.files": watched}).model.files == watched
+
+
+@pytest.mark.parametrize("mode", ["single", "full"])
+def test_one_training_on_gold_does_not_depend_on_the_first_stage_alone(load, mode):
+    """It takes the steps of all stages: that the first has none must not leave it out."""
+    none = dict.fromkeys(("iterations.it1.feedback.steps", "iterations.it1.fix.steps"), 0)
+    last = {f"iterations.{name}.{stage}.steps": 0 for name in ("it2", "it3") for stage in TRAINING_STAGES}
+    first = {"adapter.mode": mode, "iterations.it1.focus.steps": 0}
+    assert "left_out" not in resolve(load(first))["it1/focus"]
+    assert resolve(load(first | none | last))["it1/focus"]["left_out"] == "all stages have 0 steps"
 
 
 def test_overriding_epochs_unsets_steps_and_the_other_way_round(load):

@@ -103,6 +103,18 @@ def test_the_mlc_slm_normaliser_keeps_apostrophe_and_hyphen():
     assert normalise("Don't -- WELL-known (yes)!", "en", "mlc-slm") == "don't -- well-known yes"
 
 
+@pytest.mark.parametrize(
+    ("text", "scored"),
+    [
+        ("The U.S.A. is 3.5 points", "the usa is 35 points"),  # deleted, not made a space
+        ("J\u2019ai l\u2019heure", "j\u2019ai l\u2019heure"),  # not in the challenge's list
+        ("¿Qué?、はい。", "quéはい"),
+    ],
+)
+def test_the_mlc_slm_normaliser_deletes_what_the_challenge_deletes(text, scored):
+    assert normalise(text, "en", "mlc-slm") == scored
+
+
 def test_without_a_normaliser_only_spaces_are_collapsed():
     assert normalise("  One,\t two. ", "en", "none") == "One, two."
 

@@ -281,5 +281,13 @@ def test_modules_that_the_model_does_not_have_are_an_error(train, tmp_path):
         train(tmp_path, "nonsense", PARAMS.model_copy(update={"lora": lora}))
 
 
+def test_an_output_layer_that_is_the_embedding_is_refused(train, tmp_path):
+    lora = PARAMS.lora.model_copy(update={"target_modules": ["q_proj", "proj_out"]})
+    with pytest.raises(
+        IltError, match=r"lora\.target_modules: proj_out of .* shares its weight with another"
+    ):
+        train(tmp_path, "tied", PARAMS.model_copy(update={"lora": lora}))
+
+
 def test_the_loss_of_a_short_run_is_a_number(uninterrupted):
     assert all(math.isfinite(entry["loss"]) for entry in uninterrupted[0].history[1:])

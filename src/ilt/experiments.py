@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -33,6 +34,7 @@ __all__ = [
     "Ran",
     "differences",
     "experiments",
+    "interrupt_on_sigterm",
     "minutes_of",
     "override",
     "predictions_of",
@@ -45,6 +47,15 @@ __all__ = [
 
 TAIL = 12
 """Lines of output that an error quotes."""
+
+
+def interrupt_on_sigterm() -> None:
+    """Let `kill` end this process as Ctrl-C does, so that the experiment that it runs ends with it."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 class ExperimentError(IltError):

@@ -122,6 +122,8 @@ def prefetched(make: Callable[[int], T], numbers: Sequence[int], workers: int) -
     if not workers or len(numbers) < 2:
         yield from map(make, numbers)
         return
+    # By file name, since a descriptor for each tensor that is on its way is more than `ulimit -n` may allow.
+    torch.multiprocessing.set_sharing_strategy("file_system")
     yield from DataLoader(
         _Made(make), batch_size=None, sampler=numbers, num_workers=min(workers, len(numbers)),
         collate_fn=_as_it_is,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ilt.errors import IltError
 __all__ = [
     "allowed_languages",
     "check_languages",
+    "commit_of",
     "read_config",
     "require_model",
     "say_taken_for",
@@ -37,22 +39,32 @@ def _on_hub(model_id: str, revision: str | None) -> bool:
     return True
 
 
+def _hub_file(model_id: str, revision: str | None, name: str) -> Path | None:
+    """A file of a hub model, from the hub or its cache on this machine; None where it cannot be had."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+
+    here = not _on_hub(model_id, revision)
+    try:
+        return Path(hf_hub_download(model_id, name, revision=revision, local_files_only=here))
+    except (EntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
+        return None
+
+
+def commit_of(model_id: str, revision: str | None) -> str | None:
+    """The commit of a hub model that a branch or tag stands for now; None where that cannot be known."""
+    if found := _hub_file(model_id, revision, "config.json"):
+        return found.parent.name if re.fullmatch(r"[0-9a-f]{40}", found.parent.name) else None
+    return None
+
+
 def read_config(model_id: str, revision: str | None, name: str) -> dict[str, Any]:
     """One of a model's JSON files, local or from the hub; {} where it is not there or cannot be had.
 
     Raises IltError that names the file if it is there and no JSON.
     """
-    path = Path(model_id) / name
-    if not Path(model_id).is_dir():
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
-
-        here = not _on_hub(model_id, revision)
-        try:
-            path = Path(hf_hub_download(model_id, name, revision=revision, local_files_only=here))
-        except (EntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
-            return {}
-    if not path.is_file():
+    path = Path(model_id) / name if Path(model_id).is_dir() else _hub_file(model_id, revision, name)
+    if path is None or not path.is_file():
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

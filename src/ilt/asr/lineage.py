@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ilt.asr.languages import commit_of
 from ilt.errors import IltError
 from ilt.paths import read_json, write_json
 
@@ -103,7 +104,7 @@ class Lineage:
     """A base and what was merged into it.
 
     id:       local folder or hub id.
-    revision: of a hub model; None for a folder.
+    revision: of a hub model, its commit where it could be found out; None for a folder.
     content:  SHA-256 over a local folder's weights and config; None for a hub model.
     """
 
@@ -180,10 +181,14 @@ def read_lineage(path: Path) -> Lineage:
 
 
 def base_lineage(model_id: str, revision: str | None) -> Lineage:
-    """The lineage of an untouched base. Raises IltError for a folder without safetensors weights."""
+    """The lineage of an untouched base. Raises IltError for a folder without safetensors weights.
+
+    A branch of a hub model is followed to the commit that it is at now, so that all that is built on this
+    lineage loads the same weights when the branch has moved on.
+    """
     folder = Path(model_id)
     if not folder.is_dir():
-        return Lineage(model_id, revision or "main", None)
+        return Lineage(model_id, commit_of(model_id, revision) or revision or "main", None)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights or not (folder / "config.json").is_file():
         raise IltError(

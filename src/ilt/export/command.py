@@ -91,14 +91,13 @@ def _snippet(
     options: ExportOptions, lineage: Lineage, family: str, config: Any, folder: Path, language: str,
     model: ModelParams,
 ) -> str:  # fmt: skip
-    from transformers import GenerationConfig
-
+    from ilt.asr.languages import read_config
     from ilt.export import heard, snippets
 
     name, kind = options.output.resolve().name, config.architectures[0]
-    settings = GenerationConfig.from_pretrained(lineage.id, revision=lineage.revision)
+    settings = read_config(lineage.id, lineage.revision, "generation_config.json")
     told = model.languages.get(language, language)
-    code = told if getattr(settings, "lang_to_id", None) else None
+    code = told if settings.get("lang_to_id") else None
     if options.form == "merged":
         return snippets.merged_snippet(name, family, kind, code)
     if options.form == "adapter":

@@ -17,6 +17,10 @@ from ilt.params import LabelParams, ModelParams
 __all__ = ["gold_rows", "label_rows", "nearness", "undecided", "with_text_evidence"]
 
 
+AT_ONCE = 4096
+"""Rows whose similarities to all of gold are in memory at once."""
+
+
 def nearness(embeddings: np.ndarray, gold: np.ndarray, neighbours: int) -> np.ndarray:
     """Mean cosine similarity of each embedding to its nearest gold ones: (n, d), (m, d) -> (n,)."""
     if not len(gold):
@@ -25,16 +29,26 @@ def nearness(embeddings: np.ndarray, gold: np.ndarray, neighbours: int) -> np.nd
     one, other = embeddings - centre, gold - centre
     one /= np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-9)
     other /= np.maximum(np.linalg.norm(other, axis=1, keepdims=True), 1e-9)
-    similar = np.sort(one @ other.T, axis=1)[:, ::-1][:, : min(neighbours, len(gold))]
-    return np.asarray(similar.mean(1))
+    count = min(neighbours, len(gold))
+    found = np.empty(len(one))
+    for start in range(0, len(one), AT_ONCE):
+        similar = np.partition(one[start : start + AT_ONCE] @ other.T, len(gold) - count, axis=1)[:, -count:]
+        found[start : start + AT_ONCE] = np.sort(similar, axis=1)[:, ::-1].mean(1)
+    return found
+
+
+def _matrix(embeddings: pl.Series) -> np.ndarray:
+    """A column of lists of one length as (rows, length), without a Python object for each number."""
+    if not len(embeddings):
+        return np.empty((0, 0))
+    return embeddings.explode().to_numpy().astype(np.float64).reshape(len(embeddings), -1)
 
 
 def _relevance(rows: pl.DataFrame, heard: pl.DataFrame, gold: pl.DataFrame, neighbours: int) -> pl.Series:
     """`relevance` of each row of `rows`, whose order is that of `heard`."""
     values = np.full(len(rows), np.nan)
     codes, gold_codes = rows["language"].to_numpy(), gold["language"].to_numpy()
-    here = np.array(heard["embedding"].to_list(), dtype=np.float64)
-    there = np.array(gold["embedding"].to_list(), dtype=np.float64)
+    here, there = _matrix(heard["embedding"]), _matrix(gold["embedding"])
     for code in sorted(set(codes.tolist())):
         values[codes == code] = nearness(here[codes == code], there[gold_codes == code], neighbours)
     return pl.Series("relevance", np.round(values, 6)).fill_nan(None)

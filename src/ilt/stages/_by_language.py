@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from ilt.asr.batching import workers_of
@@ -18,7 +17,7 @@ from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import Lineage
 from ilt.asr.recogniser import Recogniser, load_recogniser
 from ilt.errors import IltError
-from ilt.evaluation.scoring import error_counts
+from ilt.evaluation.scoring import frame_errors
 from ilt.params import MixtureParams, ModelParams, TrainParams
 from ilt.training.batches import Example
 from ilt.training.live import live_log
@@ -62,14 +61,13 @@ class Material:
         return one
 
 
-def _units(rows: pl.DataFrame) -> int:
+def _units(rows: pl.DataFrame, normaliser: str) -> int:
     """What the error rate of rows is a rate of."""
-    texts = rows["text"].to_list()
-    return int(np.sum(error_counts(texts, texts, rows["language"].to_list())[1]))
+    return int(frame_errors(rows, "text", "text", normaliser)[1].sum())
 
 
 def _pooled(
-    results: dict[str, TrainResult], parts: Mapping[str, Material], units: dict[str, int]
+    results: dict[str, TrainResult], parts: Mapping[str, Material], units: dict[str, int], normaliser: str
 ) -> list[dict[str, float]]:
     """One history of all languages: the micro errors after each of its evaluations. units: of dev."""
 
@@ -78,7 +76,7 @@ def _pooled(
         return round(sum(values[name] * weights[name] for name in values) / max(1, total), 6)
 
     steps = {name: result.steps for name, result in results.items()}
-    gold_units = {name: _units(parts[name].heard_gold) for name in results}
+    gold_units = {name: _units(parts[name].heard_gold, normaliser) for name in results}
     entries = []
     for number in range(max(len(result.history) for result in results.values())):
         at = {name: result.history[min(number, len(result.history) - 1)] for name, result in results.items()}
@@ -108,6 +106,7 @@ def train_experts(
     folder: Path,
     work: Path,
     live: Path,
+    normaliser: str,
 ) -> tuple[Lineage, dict[str, Any]]:
     """Train one adapter for each language that has gold, and save it to `folder`/LANGUAGE.
 
@@ -137,8 +136,8 @@ def train_experts(
             log=live_log(live / language),
         )  # fmt: skip
         after = after.with_adapter(folder / language, language, scale)
-    units = {name: _units(part.dev) for name, part in parts.items()}
-    history = _pooled(results, parts, units)
+    units = {name: _units(part.dev, normaliser) for name, part in parts.items()}
+    history = _pooled(results, parts, units, normaliser)
     kept = sum(results[name].kept_error * units[name] for name in results) / max(1, sum(units.values()))
     told = {
         "steps": sum(result.steps for result in results.values()),

@@ -96,18 +96,23 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
     table = read_intake(stage.iteration)
     gold = _examples(table.filter(pl.col("split") == "gold"))
     pseudo = _selected(labels, params.gold_share) if labels else []
+    mixture, scale = stage.section("mixture", MixtureParams), stage.section("merge", MergeParams).scale
     if stage.values.get("stages"):
         seconds = float(table.filter(pl.col("split") == "gold")["duration"].sum())
         replaced = [TrainParams.model_validate(section) for section in stage.values["stages"]]
         params = params.model_copy(
             update={
-                "steps": sum(total_steps(each, len(gold), seconds) for each in replaced),
+                "steps": sum(
+                    total_steps(each, len(gold), seconds, mixture.replay_share) for each in replaced
+                ),
                 "epochs": None,
                 "evaluations": sum(each.evaluations for each in replaced),
             }
         )
     model = stage.section("model", ModelParams)
-    mixture, scale = stage.section("mixture", MixtureParams), stage.section("merge", MergeParams).scale
+    if mode == "full" and model.dtype == "auto":
+        # A step is smaller than what bfloat16 tells apart: most weights would stay where they are.
+        model = model.model_copy(update={"dtype": "float32"})
     replay = _replay(table, mixture.replay_share)
     experts = stage.name in own_stages(stage.values["scope"])
     recogniser = load_recogniser(under.trunk if experts else under, model)
@@ -131,7 +136,7 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
         del recogniser
         after, told = train_experts(
             under, Material(gold, pseudo, replay, dev, heard_gold), store, params, model, mixture, scale,
-            stage.seed, judge, folder, work, live,
+            stage.seed, judge, folder, work, live, stage.values["normaliser"],
         )  # fmt: skip
     else:
         result = train_adapter(

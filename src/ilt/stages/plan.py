@@ -20,9 +20,13 @@ GOLD_ALONE = ("single", "full")
 def _left_out(params: Params, iteration: str, first: bool, stage: str) -> str | None:
     """Why the parameters leave a stage out, so that it passes on what it was given; None where it runs."""
     mode = params.adapter.mode
-    if mode in GOLD_ALONE and not (first and stage in ("focus", "evaluate")):
-        return f"adapter.mode is {mode}: one training on gold"
     section = params.stage(iteration, stage)
+    if mode in GOLD_ALONE:
+        if not (first and stage in ("focus", "evaluate")):
+            return f"adapter.mode is {mode}: one training on gold"
+        # It stands in for the trainings of all iterations, and takes as many steps as they have together.
+        replaced = [params.training(name, each) for name in params.iterations for each in TRAINING_STAGES]
+        return "all stages have 0 steps" if all(each.steps == 0 for each in replaced) else None
     if isinstance(section, TrainParams) and section.steps == 0:
         return f"{stage}.steps is 0"
     if stage in ("label", "select", "correct"):

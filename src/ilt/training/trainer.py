@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,15 @@ def _with_lora(recogniser: Recogniser, params: TrainParams, start_from: Path | N
     model, lora = recogniser.model, params.lora
     if start_from is not None:
         return PeftModel.from_pretrained(model, str(start_from), is_trainable=True)  # type: ignore[arg-type]
-    layers = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    held = Counter(id(weight) for module in model.modules() for weight in module._parameters.values())
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    layers = {name for name, module in linear.items() if held[id(module.weight)] == 1}
+    tied = {name.rpartition(".")[2] for name in linear.keys() - layers}
+    if asked := sorted(set(lora.target_modules) & tied):
+        raise IltError(
+            f"lora.target_modules: {', '.join(asked)} of {recogniser.lineage.id} shares its weight with "
+            "another module (an output layer with the embedding), which merging changes too: leave it out"
+        )
     if not lora.encoder:
         layers = {name for name in layers if not name.startswith(recogniser.encoder_prefix)}
     there = {name.rpartition(".")[2] for name in layers}

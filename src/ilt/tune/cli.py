@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -43,12 +42,13 @@ def tune(
         return
     if trials is None and minutes is None:
         raise IltError("say how long: --trials 20 (in all), --minutes 60, or both (whichever comes first)")
+    from ilt.experiments import interrupt_on_sigterm
     from ilt.tune.search import search
     from ilt.tune.space import load_space
 
     space = load_space(file)
     name = _named(study or space.file.study)
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_sigterm()
     print(
         f"study {name}: {len(space.file.parameters)} parameters over {', '.join(space.iterations)}; "
         f"logs are in .ilt/tune/{name}"
@@ -58,10 +58,6 @@ def tune(
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     print(f"{found.counted} trials in study {name}; `ilt tune show --study {name}` compares them")
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _named(study: str) -> str:
