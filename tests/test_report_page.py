@@ -18,6 +18,7 @@ from ilt.corpus.audio import RATE, audio_hash, encode_flac
 from ilt.corpus.table import POOL_REFERENCE_TABLE, UTTERANCE_TABLE
 from ilt.errors import IltError
 from ilt.evaluation.assess import assess_labels, assess_predictions, compare
+from ilt.evaluation.scoring import frame_errors
 from ilt.labels.calibration import EVIDENCE
 from ilt.labels.judging import judge
 from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
@@ -313,6 +314,19 @@ def test_the_funnel_counts_the_pool():
     assert sum(int(rows) for _, rows in said) == 48
     used = fixed.filter("selected")["reason"].str.contains("among the best")
     assert dict(said)["sure"] == str((~used).sum()) and dict(said)["flagged"] == "3"
+
+
+@pytest.mark.usefixtures("project")
+def test_what_was_expected_of_labels_stands_beside_what_is_true():
+    section = _page().split('<section id="labels">')[1].split("</section>")[0]
+    row = re.search(r'<th scope="row">it2</th>(.*?)</tr>', section, re.S).group(1)
+    cells = re.findall(r"<td>(.*?)</td>", row)
+    told = paths.read_json(paths.SUMMARY)["it2"]["labels"]
+    for table, key, at in (("selected", "selected_error", 1), ("fixed", "corrected_error", 4)):
+        used = LABEL_TABLE.read(paths.labels("it2", table)).filter(pl.col("split") == "pool", "selected")
+        words = frame_errors(used, "text", "text", "basic")[1]
+        wanted = np.average(used["expected_error"].to_numpy(), weights=words)
+        assert cells[at : at + 2] == [f"{100 * told[key]:.1f}", f"{100 * wanted:.1f}"]
 
 
 @pytest.mark.usefixtures("project")

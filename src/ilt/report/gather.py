@@ -13,7 +13,7 @@ from ilt.diff.report import Row
 from ilt.report.cost import Cost, costs_of
 from ilt.report.errors import ALL, error_tables, gains_of_last, scored
 from ilt.report.examples import Misheard, changed_labels, worst
-from ilt.report.pool import fates, flags, funnel
+from ilt.report.pool import expected, fates, flags, funnel
 from ilt.report.sound import Sound, sounds
 
 __all__ = ["Report", "gather", "language_name"]
@@ -27,6 +27,7 @@ class Report:
     errors, gains, last_over: what `error_tables` and `gains_of_last` of `ilt.report.errors` give.
     gold:     error on gold by iteration.
     series:   history, funnel, calibration and churn, as in data/metrics/*.csv.
+    expected: the error that was expected of the labels trained on, by iteration and table.
     history:  a row a measurement during training: iteration, stage, step, steps (of the stage), dev_error,
               train_error (None where it was not measured), loss (None before the first step), kept.
     latest:   the last iteration that was not passed through. previous: the one before it, which the changed
@@ -47,6 +48,7 @@ class Report:
     last_over: dict[str, dict[str, float]]
     series: dict[str, pl.DataFrame]
     history: pl.DataFrame
+    expected: dict[str, dict[str, float | None]]
     fates: pl.DataFrame
     flags: pl.DataFrame
     funnel: pl.DataFrame
@@ -153,6 +155,7 @@ def gather(
         last_over=gains_of_last(found, values["bootstrap"], values["seed"]),
         series=series,
         history=_history(iterations),
+        expected=expected(iterations, normaliser),
         fates=fates(iterations),
         flags=flags(iterations),
         funnel=funnel(iterations),

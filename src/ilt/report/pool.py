@@ -5,10 +5,11 @@ from __future__ import annotations
 import polars as pl
 
 from ilt import paths
+from ilt.evaluation.scoring import frame_errors
 from ilt.labels.table import LABEL_TABLE
 from ilt.report.errors import ALL
 
-__all__ = ["FATES", "fates", "flags", "funnel"]
+__all__ = ["FATES", "expected", "fates", "flags", "funnel"]
 
 FATES = {
     "sure": "used: expected error is low",
@@ -70,6 +71,25 @@ def fates(iterations: list[str]) -> pl.DataFrame:
         for rows in [_pool(iteration, table).select("language", fate=_fate())]
     ]
     return pl.concat(pl.collect_all(parts))
+
+
+def expected(iterations: list[str], normaliser: str) -> dict[str, dict[str, float | None]]:
+    """By iteration, what error was expected of the labels that were trained on: `selected` and `fixed`.
+
+    Fractions, weighted by words (or characters) as error rates are, so that they stand beside the true
+    error; None where nothing was chosen, or chosen without an expected error (people's).
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for iteration in iterations:
+        found[iteration] = {}
+        for table in _TRAINED:
+            rows = (
+                _pool(iteration, table).filter("selected", pl.col("expected_error").is_not_null()).collect()
+            )
+            units = frame_errors(rows, "text", "text", normaliser)[1]
+            total = float((rows["expected_error"].to_numpy() * units).sum())
+            found[iteration][table] = round(total / units.sum(), 6) if units.sum() else None
+    return found
 
 
 def flags(iterations: list[str]) -> pl.DataFrame:

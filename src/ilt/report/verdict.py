@@ -160,7 +160,7 @@ def _retention(report: Report) -> str | None:
     chance = ", which may be chance" if worth(row) == "unclear" and row["micro"] else ""
     return (
         f"On the domain that the base comes from (retention), error {change} from "
-        f"{percent(row['before'])} to {percent(row['after'])} %{chance}."
+        f"{percent(row['before'])} to {percent(row['after'])} % (gain {interval(row)}){chance}."
     )
 
 
