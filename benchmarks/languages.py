@@ -2,18 +2,20 @@
 
     python benchmarks/languages.py --keep FOLDER
 
-One iteration at a reduced size (`SIZE`: four languages, small pools, few steps; the same number of optimiser
-steps in every run), each run in a clone of its own with a shared cache. Runs: adapting to one language alone
-(its test error on all languages against the base is the interference matrix), the three scopes of adapters,
-and, in trainings long enough to forget something (`LONG`), merge.scale, replay and both. With --keep, an
-interrupted call goes on where it was. Writes benchmarks/results/languages-demo.json and the tables in
-docs/languages.md.
+One iteration at a reduced size (`SIZE`: four languages, small pools), each run in a clone of its own with a
+shared cache. Runs: adapting to one language alone (its test error on all languages against the base is the
+interference matrix); the three scopes of adapters, with the same steps (`SCOPE_STEPS`, a long fix, so that an
+expert has some); and protection, in trainings long enough to forget something (`LONG`): two languages are
+adapted to (`TARGET`), of the others there is speech of the source domain alone, in retention and in replay.
+With --keep, an interrupted call goes on where it was. Writes benchmarks/results/languages-demo.json and the
+tables in docs/languages.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,34 +38,65 @@ RESULT = ROOT / "benchmarks" / "results" / "languages-demo.json"
 
 LANGUAGES = ["de", "en", "es", "ko"]
 STEPS = {"focus": 60, "feedback": 60, "fix": 24}
+SCOPE_STEPS = {"focus": 160, "feedback": 80, "fix": 160}
 LONG = {"focus": 160, "feedback": 160, "fix": 80}
-COUNTS = {"gold": 16, "pool": 60, "dev": 12, "test": 40, "retention": 30, "replay": 24}
+COUNTS = {"gold": 16, "pool": 60, "dev": 12, "test": 80, "retention": 100, "replay": 24}
+TARGET = ["de", "es"]
+OUTSIDE = [code for code in LANGUAGES if code not in TARGET]
 
 SIZE: dict[str, Any] = {
     "corpus": {"demo": {"languages": LANGUAGES, **COUNTS}},
     **{stage: {"steps": steps, "batch_size": 16} for stage, steps in STEPS.items()},
     "evaluate": {"bootstrap": 1000},
 }
-LONGER: dict[str, Any] = {stage: {"steps": steps} for stage, steps in LONG.items()}
 SCOPES = ("shared", "per_language", "shared+per_language")
 RUNS: dict[str, dict[str, Any]] = {
-    "shared": {},
+    "all": {},
     **{f"only-{code}": {"corpus": {"demo": {"languages": [code]}}} for code in LANGUAGES},
-    "per_language": {"adapter": {"scope": "per_language"}},
-    "shared+per_language": {"adapter": {"scope": "shared+per_language"}},
-    "long": LONGER,
-    "long-scale": LONGER | {"merge": {"scale": 0.7}},
-    "long-replay": LONGER | {"mixture": {"replay_share": 0.2}},
-    "long-both": LONGER | {"merge": {"scale": 0.7}, "mixture": {"replay_share": 0.2}},
+    **{scope: {"adapter": {"scope": scope}} for scope in SCOPES},
+    "none": {},
+    "scale": {"merge": {"scale": 0.7}},
+    "replay": {"mixture": {"replay_share": 0.2}},
+    "both": {"merge": {"scale": 0.7}, "mixture": {"replay_share": 0.2}},
 }
 PROTECTED = {
-    "long": "none", "long-scale": "`merge.scale: 0.7`", "long-replay": "`mixture.replay_share: 0.2`",
-    "long-both": "both",
+    "none": "none", "scale": "`merge.scale: 0.7`", "replay": "`mixture.replay_share: 0.2`", "both": "both",
 }  # fmt: skip
 
 
+def _steps(name: str) -> dict[str, Any]:
+    steps = SCOPE_STEPS if name in SCOPES else LONG if name in PROTECTED else STEPS
+    return {stage: {"steps": count} for stage, count in steps.items()}
+
+
+def _outside_manifest(whole: Path, folder: Path) -> Path:
+    """All that a corpus has of `TARGET`, and retention and replay of the others, as a manifest with audio."""
+    path = folder / "outside" / "manifest.jsonl"
+    if path.is_file():
+        return path
+    rows = pl.read_parquet(whole / "data/corpus/utterances.parquet").filter(
+        pl.col("language").is_in(TARGET) | pl.col("split").is_in(["retention", "replay"])
+    )
+    making = folder / ".outside"
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir()
+    with (making / path.name).open("w", encoding="utf-8") as file:
+        for row in rows.sort("id").iter_rows(named=True):
+            (making / f"{row['id']}.flac").write_bytes(row["audio"]["bytes"])
+            line = {
+                "id": row["id"], "audio_filepath": f"{row['id']}.flac", "lang": row["language"],
+                "split": row["split"], "speaker": row["speaker"], "text": row["text"],
+            }  # fmt: skip
+            file.write(json.dumps({key: value for key, value in line.items() if value is not None}) + "\n")
+    making.rename(path.parent)
+    return path
+
+
 def _run(name: str, folder: Path) -> Path:
-    values = merged(merged(read_params(ROOT / "params.yaml"), SIZE), RUNS[name])
+    values = merged(merged(merged(read_params(ROOT / "params.yaml"), SIZE), _steps(name)), RUNS[name])
+    if name in PROTECTED:
+        manifest = _outside_manifest(folder / "all", folder)
+        values = merged(values, {"corpus": {"source": "manifest", "manifest": str(manifest)}})
     first = values["iterations"]["it1"]  # as in params.yaml, but for what SIZE says
     for stage in STEPS:
         del first[stage]["steps"]
@@ -111,51 +144,81 @@ def _risen(gain: dict[str, float]) -> dict[str, float]:
     return {"change": 0.0 - gain["micro"], "low": 0.0 - gain["high"], "high": 0.0 - gain["low"]}
 
 
+def _heard(clone: Path, whole: Path, folder: Path) -> pl.DataFrame:
+    """What the model of a clone says of the test rows of all languages."""
+    output = folder / f"heard-{clone.name}.parquet"
+    if not output.is_file():
+        table = whole / "data/corpus/utterances.parquet"
+        script = [sys.executable, str(Path(__file__).resolve())]
+        subprocess.run(
+            [*script, "--hear", str(table), "--output", str(output)],
+            cwd=clone, env=environment(clone), check=True,
+        )  # fmt: skip
+    return pl.read_parquet(output)
+
+
+def _seconds(clone: Path) -> float:
+    costs = (clone / "data/costs/it1").glob("*.json")
+    return round(sum(json.loads(path.read_text())["seconds"] for path in costs), 1)
+
+
+def _scopes(clones: dict[str, Path], base: pl.DataFrame) -> dict[str, Any]:
+    said = {name: pl.read_parquet(clones[name] / "data/predictions/it1.parquet") for name in SCOPES}
+    result: dict[str, Any] = {}
+    for name, after in said.items():
+        result[name] = {
+            **{split: _change(base, after, split, None) for split in ("test", "retention")},
+            "by_language": {code: _change(base, after, "test", code) for code in LANGUAGES},
+            "seconds": _seconds(clones[name]),
+        }
+        if name != SCOPES[0]:
+            result[name]["gain_over_plain"] = compare(said[SCOPES[0]], after, "basic", 1000, 1)
+    return result
+
+
+def _protection(clones: dict[str, Path], base: pl.DataFrame) -> dict[str, Any]:
+    """By kind: test error of the target, and the source domain of the target and of the other languages."""
+    said = {name: pl.read_parquet(clones[name] / "data/predictions/it1.parquet") for name in PROTECTED}
+    plain, result = said["none"], {}
+    for name, after in said.items():
+        result[name] = {"seconds": _seconds(clones[name])}
+        for what, split, codes in (
+            ("test", "test", TARGET), ("retention", "retention", TARGET), ("outside", "retention", OUTSIDE),
+        ):  # fmt: skip
+            rows = [frame.filter(pl.col("language").is_in(codes)) for frame in (base, plain, after)]
+            result[name][what] = _change(rows[0], rows[2], split, None)
+            if name != "none":
+                result[name][f"{what}_over_plain"] = _change(rows[1], rows[2], split, None)
+    return result
+
+
 def measure(folder: Path) -> dict[str, Any]:
     clones = {name: _run(name, folder) for name in RUNS}
-    whole = clones["shared"]
+    whole = clones["all"]
     base = pl.read_parquet(whole / "data/predictions/base.parquet")
-    result: dict[str, Any] = {
+    test, kept = (base.filter(pl.col("split") == split) for split in ("test", "retention"))
+    adapted = {code: _heard(clones[f"only-{code}"], whole, folder) for code in LANGUAGES}
+    adapted["all"] = pl.read_parquet(whole / "data/predictions/it1.parquet")
+    return {
         "machine": machine(),
         "size": {
-            "steps": STEPS, "long": LONG, "counts": COUNTS, "languages": LANGUAGES, "batch": 16,
+            "steps": STEPS, "scope_steps": SCOPE_STEPS, "long": LONG, "counts": COUNTS,
+            "languages": LANGUAGES, "target": TARGET, "batch": 16,
         },
-        "base": {}, "interference": {}, "scopes": {}, "protection": {},
+        "base": {
+            "test": rates(test, "basic"),
+            "retention": rates(kept, "basic"),
+            "test_of_target": rates(test.filter(pl.col("language").is_in(TARGET)), "basic")["micro"],
+            "retention_of_target": rates(kept.filter(pl.col("language").is_in(TARGET)), "basic")["micro"],
+            "outside": rates(kept.filter(pl.col("language").is_in(OUTSIDE)), "basic")["micro"],
+        },
+        "interference": {
+            name: {other: _change(test, after, "test", other) for other in LANGUAGES}
+            for name, after in adapted.items()
+        },
+        "scopes": _scopes(clones, base),
+        "protection": _protection(clones, base),
     }  # fmt: skip
-    for split in ("test", "retention"):
-        result["base"][split] = rates(base.filter(pl.col("split") == split), "basic")
-    for code in LANGUAGES:
-        clone, heard = clones[f"only-{code}"], folder / f"heard-{code}.parquet"
-        if not heard.is_file():
-            table = whole / "data/corpus/utterances.parquet"
-            command = [
-                sys.executable,
-                str(Path(__file__).resolve()),
-                "--hear",
-                str(table),
-                "--output",
-                str(heard),
-            ]
-            subprocess.run(command, cwd=clone, env=environment(clone), check=True)
-        after = pl.read_parquet(heard)
-        test = base.filter(pl.col("split") == "test")
-        result["interference"][code] = {other: _change(test, after, "test", other) for other in LANGUAGES}
-    for kind, names in (("scopes", SCOPES), ("protection", tuple(PROTECTED))):
-        plain = pl.read_parquet(clones[names[0]] / "data/predictions/it1.parquet")
-        for name in names:
-            after = pl.read_parquet(clones[name] / "data/predictions/it1.parquet")
-            found: dict[str, Any] = {
-                split: _change(base, after, split, None) for split in ("test", "retention")
-            }
-            found["by_language"] = {code: _change(base, after, "test", code) for code in LANGUAGES}
-            if name != names[0]:
-                found["gain_over_plain"] = compare(plain, after, "basic", 1000, 1)
-                change = _change(plain, after, "retention", None)
-                found["retention_over_plain"] = {key: change[key] for key in ("change", "low", "high")}
-            costs = (clones[name] / "data/costs/it1").glob("*.json")
-            found["seconds"] = round(sum(json.loads(path.read_text())["seconds"] for path in costs), 1)
-            result[kind][name] = found
-    return result
 
 
 def _points(change: dict[str, float]) -> str:
@@ -181,7 +244,6 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
         ["the base, error in %", *(percent(base["test"]["by_language"][code]) for code in codes)],
         *([f"adapted to {code}", *(_points(row[other]) for other in codes)]
           for code, row in result["interference"].items()),
-        ["adapted to all", *(_points(result["scopes"]["shared"]["by_language"][code]) for code in codes)],
     ]  # fmt: skip
 
     def over_plain(found: dict[str, Any]) -> str:
@@ -196,17 +258,25 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
         after = (percent(found["by_language"][code]["error"]) for code in codes)
         errors = [percent(found[split]["error"]) for split in ("test", "retention")]
         scopes.append([f"`{name}`", *after, errors[0], over_plain(found), errors[1]])
-    protection = [["(base)", percent(base["test"]["micro"]), percent(base["retention"]["micro"]), "", ""]]
+    kinds = ("test", "retention", "outside")
+    known = [base[key] for key in ("test_of_target", "retention_of_target", "outside")]
+    protection = [["(base)", *map(percent, known), "", "", ""]]
     for name, found in result["protection"].items():
-        kept = found.get("retention_over_plain")
-        errors = [percent(found[split]["error"]) for split in ("test", "retention")]
-        protection.append([PROTECTED[name], *errors, over_plain(found), _between(kept) if kept else ""])
+        changes = [found.get(f"{kind}_over_plain") for kind in kinds]
+        protection.append(
+            [
+                PROTECTED[name],
+                *(percent(found[kind]["error"]) for kind in kinds),
+                *(_between(change) if change else "" for change in changes),
+            ]
+        )
+    target, others = ", ".join(result["size"]["target"]), ", ".join(OUTSIDE)
+    heads = [f"{target}: test", f"{target}: retention", f"{others}: retention"]
     return {
         "interference": _table(["", *codes], interference),
         "scopes": _table(["scope", *codes, "test", "test against shared [95 %]", "retention"], scopes),
         "protection": _table(
-            ["protection", "test", "retention", "test against none [95 %]", "retention against none [95 %]"],
-            protection,
+            ["protection", *heads, *(f"{head}, against none [95 %]" for head in heads)], protection
         ),
     }
 
