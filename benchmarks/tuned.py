@@ -92,6 +92,8 @@ def measure(study: dict[str, Any], named: list[int]) -> dict[str, Any]:
         "defaults": defaults["number"],
         "best": study["best"],
         "gain_on_dev_at_reduced_size": study["gain_over_defaults"],
+        "front": study["front"],
+        "importances": study["importances"],
         "full_size": full,
     }
 
@@ -118,6 +120,27 @@ def table(result: dict[str, Any]) -> list[str]:
     for number in tried:
         values = ", ".join(f"{key} {value}" for key, value in trials[number]["values"].items())
         lines.append(f"Trial {number}: {values}.")
+    if result["front"]:
+        front = (
+            f"trial {number} ({percent(trials[number]['error'])} %, {trials[number]['minutes']:.1f} minutes)"
+            for number in result["front"]
+        )
+        lines.append(f"On the Pareto front of error on dev and minutes: {', '.join(front)}.")
+    if result["importances"]:
+        lines += ["", *_shares(result["importances"])]
+    return lines
+
+
+def _shares(importances: dict[str, dict[str, float]]) -> list[str]:
+    """What each parameter explains of the variance of each objective, in percent."""
+    objectives = list(importances)
+    lines = [
+        f"| importance, % | {' | '.join(objectives)} |",
+        "|---|" + "--:|" * len(objectives),
+    ]
+    for name in importances[objectives[0]]:
+        cells = [f"{100 * importances[objective].get(name, 0.0):.0f}" for objective in objectives]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return lines
 
 

@@ -82,6 +82,12 @@ LINES = (
     Line("relative", "what ILT takes off that", "%", "of the demo; see below"),
     Line("ilt_error", "error to expect", "%", "", "plain_error * (1 - relative / 100)"),
     Line("price_of_point", "cost of a point over the base", "money", "", "cost / (base_error - ilt_error)"),
+    Line(
+        "pool_cost", "what of the cost is the pool's", "money", "what one LoRA on gold does not need",
+        "review_minutes * review_factor / 60 * person_price + machine_hours * machine_price",
+    ),
+    Line("over_plain", "points that the pool adds to one LoRA", "points", "", "plain_error - ilt_error"),
+    Line("price_over_plain", "cost of such a point", "money", "", "pool_cost / over_plain"),
     Line("", "When to stop, and can it be seen?"),
     Line("wanted_error", "error that is good enough", "%", "the product; 15 is a guess"),
     Line("missing", "points that ILT is expected to leave over it", "points", "", "ilt_error - wanted_error"),
@@ -89,8 +95,9 @@ LINES = (
     Line("half_width", "half of the interval of the last iteration's gain", "points", "ilt summary"),
     Line("smallest", "smallest gain worth having", "points", "yours; 0.3 is a guess"),
     Line(
-        "rows_needed", "test utterances to see it", "", "intervals narrow as 1 / square root of the rows",
-        "test_rows * (half_width / smallest) ** 2",
+        "rows_needed", "test utterances to see it, four times in five", "",
+        "intervals narrow as 1 / square root of the rows; 1.43 is (1.96 + 0.84) / 1.96",
+        "test_rows * (1.43 * half_width / smallest) ** 2",
     ),
 )  # fmt: skip
 

@@ -10,13 +10,19 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import optuna
 import pytest
 import yaml
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
 
 from ilt.errors import IltError
 from ilt.experiments import override
 from ilt.tune.pruning import verdict
+from ilt.tune.show import importances
 from ilt.tune.space import load_space
 from ilt.tune.trial import Step
 from test_pipeline import ROOT, edit_params, environment, new_repository, run
@@ -284,6 +290,20 @@ def test_each_trial_ends_as_its_settings_say(searched):
         if trial["state"] == "pruned":
             assert "clearly worse than trial" in trial["reason"]
     assert "today's defaults" in said
+
+
+def test_importance_is_of_what_moves_an_objective():
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    spaces = {"rate": FloatDistribution(0.0, 1.0), "rank": FloatDistribution(0.0, 1.0)}
+    generator = np.random.default_rng(2)
+    for rate, rank in generator.random((24, 2)).tolist():
+        study.add_trial(
+            create_trial(params={"rate": rate, "rank": rank}, distributions=spaces, values=[rate, 5 * rank])
+        )
+    shares = importances(study, SimpleNamespace(finished=study.trials, params={"seed": 1})).of
+    assert shares["error"]["rate"] > 0.8 and shares["minutes"]["rank"] > 0.8
+    few = importances(study, SimpleNamespace(finished=study.trials[:7], params={"seed": 1}))
+    assert few.of is None and "8 finished trials are needed, there are 7" in few.reason
 
 
 def test_the_best_is_the_lowest_error_and_the_front_is_not_dominated(searched):
