@@ -68,9 +68,10 @@ STEPS = (
     ),
     Step("The metrics of both.", "dvc metrics diff HEAD strict"),
     Step(
-        "Which one to keep? Look at dev, not at test; and one training has about a point of noise "
-        "([ablation.md](ablation.md)), which is what they differ by there. So nothing is shown, and the "
-        "commit stays; `dvc exp apply strict` would take the other.",
+        "Which one to keep? On test the variant looks clearly better, and it is not: with other seeds of the "
+        "last trainings it is now better and now worse, as [what chance does](ablation.md#what-chance-does) "
+        "shows. Run both with two or three seeds before you believe such a difference, and choose by dev. Here "
+        "the commit stays; `dvc exp apply strict` would take the other.",
         "git checkout --quiet . && dvc checkout --quiet",
     ),
     Step(
