@@ -70,7 +70,7 @@ STEPS = (
     Step(
         "Which one to keep? On test the variant looks clearly better, and it is not: with other seeds of the "
         "last trainings it is now better and now worse, as [what chance does](ablation.md#what-chance-does) "
-        "shows. Run both with two or three seeds before you believe such a difference, and choose by dev. Here "
+        "shows. Run both with two or three seeds before you believe a difference, and choose by dev. Here "
         "the commit stays; `dvc exp apply strict` would take the other.",
         "git checkout --quiet . && dvc checkout --quiet",
     ),
