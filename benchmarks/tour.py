@@ -68,10 +68,10 @@ STEPS = (
     ),
     Step("The metrics of both.", "dvc metrics diff HEAD strict"),
     Step(
-        "Which one to keep? On test the variant looks clearly better, and it is not: with other seeds of the "
-        "last trainings it is now better and now worse, as [what chance does](ablation.md#what-chance-does) "
-        "shows. Run both with two or three seeds before you believe a difference, and choose by dev. Here "
-        "the commit stays; `dvc exp apply strict` would take the other.",
+        "Which one to keep? One training says little: with other seeds of the last trainings the variant is "
+        "ahead on dev each time, by about a point, and on test now ahead and now behind "
+        "([what chance does](ablation.md#what-chance-does)). So it is worth a trial with more seeds, and its "
+        "lead on test is mostly luck. Here the commit stays; `dvc exp apply strict` would take the other.",
         "git checkout --quiet . && dvc checkout --quiet",
     ),
     Step(

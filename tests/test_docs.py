@@ -236,7 +236,7 @@ def between(page, script, name):
     return read(page).split(begin)[1].split(end)[0].splitlines()
 
 
-@pytest.mark.parametrize("script", ["languages", "selection", "stopping", "tuned"])
+@pytest.mark.parametrize("script", ["languages", "noise", "selection", "stopping", "tuned"])
 def test_the_tables_of_the_pages_are_those_of_the_results(script, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     module = import_module(script)
