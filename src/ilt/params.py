@@ -38,6 +38,7 @@ __all__ = [
     "SourceParams",
     "StopParams",
     "TrainParams",
+    "check_model_files",
     "check_params",
     "load_params",
     "merged",
@@ -695,11 +696,10 @@ def check_params(values: Any) -> Params:
         for stage in ITERATION_STAGES:
             params.stage(name, stage)
     _check_languages(params)
-    _check_model_files(params)
     return params
 
 
-def _check_model_files(params: Params) -> None:
+def check_model_files(params: Params) -> None:
     """Raise IltError where the model is a folder that DVC does not watch: it could change unseen."""
     folder, watched = Path(params.model.id), Path(params.model.files)
     if folder.is_dir() and not folder.resolve().is_relative_to(watched.resolve()):

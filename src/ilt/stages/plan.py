@@ -10,7 +10,15 @@ import sys
 from typing import Any
 
 from ilt.errors import IltError
-from ilt.params import ITERATION_STAGES, TRAINING_STAGES, CorrectParams, Params, TrainParams, load_params
+from ilt.params import (
+    ITERATION_STAGES,
+    TRAINING_STAGES,
+    CorrectParams,
+    Params,
+    TrainParams,
+    check_model_files,
+    load_params,
+)
 from ilt.paths import DATA, replacing, write_json
 
 GOLD_ALONE = ("single", "full")
@@ -112,7 +120,9 @@ def resolve(params: Params) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     try:
-        files = resolve(load_params())
+        params = load_params()
+        check_model_files(params)
+        files = resolve(params)
         with replacing(DATA / "plan") as temporary:
             for name, values in files.items():
                 write_json(temporary / f"{name}.json", values)
