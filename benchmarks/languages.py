@@ -46,7 +46,7 @@ OUTSIDE = [code for code in LANGUAGES if code not in TARGET]
 
 SIZE: dict[str, Any] = {
     "corpus": {"demo": {"languages": LANGUAGES, **COUNTS}},
-    **{stage: {"steps": steps, "batch_size": 16} for stage, steps in STEPS.items()},
+    **{stage: {"batch_size": 16} for stage in STEPS},
     "evaluate": {"bootstrap": 1000},
 }
 SCOPES = ("shared", "per_language", "shared+per_language")
