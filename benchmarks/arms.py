@@ -19,11 +19,11 @@ import polars as pl
 import yaml
 
 from clones import ROOT, cloned, repro
-from ilt.ablation.arms import arm_values, last_iteration
 from ilt.evaluation.assess import compare
-from ilt.machine import machine
 from ilt.params import merged, read_params
 from ilt.paths import write_json
+from ilt.tools.experiments.ablation.arms import arm_values, last_iteration
+from ilt.tools.machine import machine
 
 ARMS = {
     "ilt": "ilt3", "single": "one_long", "half": "one_half", "continue": "continue",
@@ -52,13 +52,9 @@ def main() -> None:
     parser.add_argument("name", choices=["demo", "human-digits"])
     parser.add_argument("--manifest", type=Path, help="of human-digits")
     parser.add_argument("--arms", default="ilt,single,half", help=f"of {','.join(ARMS)}")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override for all arms"
-    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override for all arms")
     parser.add_argument("--output", type=Path)
-    parser.add_argument(
-        "--keep", type=Path, help="a folder for the clones, kept, so that a run can be resumed"
-    )
+    parser.add_argument("--keep", type=Path, help="a folder for the clones, kept, so that a run can be resumed")
     args = parser.parse_args()
     corpus: dict[str, Any] = {}
     if args.name == "human-digits":
@@ -86,14 +82,14 @@ def main() -> None:
         clones = {arm: run_arm(values[arm], arm, folder.resolve()) for arm in arms}
         if "ilt" in clones:
             result |= json.loads((clones["ilt"] / "data/metrics/summary.json").read_text(encoding="utf-8"))
-            ours = pl.read_parquet(clones["ilt"] / "data/predictions/it3.parquet")
+            ours = pl.read_parquet(clones["ilt"] / "data/iterations/it3/predictions.parquet")
         for arm, clone in clones.items():
             if arm == "ilt":
                 continue
             last = last_iteration(values[arm])
-            found = json.loads((clone / f"data/evaluations/{last}.json").read_text(encoding="utf-8"))
+            found = json.loads((clone / f"data/iterations/{last}/evaluation.json").read_text(encoding="utf-8"))
             if "ilt" in clones:
-                theirs = pl.read_parquet(clone / f"data/predictions/{last}.parquet")
+                theirs = pl.read_parquet(clone / f"data/iterations/{last}/predictions.parquet")
                 found["ilt_over_this"] = compare(theirs, ours, "basic", 2000, 1)
             result["arms"][arm] = found
             print(arm, found["test"]["micro"], found.get("ilt_over_this"))

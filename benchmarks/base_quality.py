@@ -12,18 +12,18 @@ from pathlib import Path
 
 import polars as pl
 
+from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage
-from ilt.asr.recogniser import load_recogniser
 from ilt.asr.transcribe import transcribe_table
-from ilt.corpus.demo import demo_corpus
+from ilt.corpus.formats.manifest import Manifest
 from ilt.corpus.importing import Limits, import_rows
-from ilt.corpus.manifest import Manifest
 from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.demo.corpus import demo_corpus
 from ilt.evaluation.scoring import rates
-from ilt.machine import machine
 from ilt.params import ModelParams, load_params
 from ilt.paths import write_json
+from ilt.tools.machine import machine
 
 PER_LANGUAGE = 60
 
@@ -55,9 +55,7 @@ def main() -> None:
         result["human-digits test"] = measure(people, model)
     for name, rate in result.items():
         if isinstance(rate, dict) and "micro" in rate:
-            print(
-                f"{name}: micro {rate['micro']:.1%}", {k: f"{v:.1%}" for k, v in rate["by_language"].items()}
-            )
+            print(f"{name}: micro {rate['micro']:.1%}", {k: f"{v:.1%}" for k, v in rate["by_language"].items()})
     if args.write:
         name = Path(args.base).name if args.base else "base"
         write_json(Path(f"benchmarks/results/{name}-quality.json"), result)

@@ -47,7 +47,7 @@ def repro(clone: Path, *targets: str) -> None:
 
 def _code(repository: Path) -> str:
     """Git's hashes of what a run is made from besides params.yaml, as committed."""
-    command = ["git", "rev-parse", "HEAD:src", "HEAD:dvc.yaml", "HEAD:data/base"]
+    command = ["git", "rev-parse", "HEAD:src", "HEAD:dvc.yaml", "HEAD:data/models/demo-whisper"]
     return subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True).stdout
 
 

@@ -28,12 +28,12 @@ import soundfile
 import layouts
 from ilt.corpus.audio import RATE, audio_hash, decode_flac, read_audio
 from ilt.corpus.build import read_corpus
-from ilt.corpus.demo import demo_corpus
+from ilt.corpus.formats.manifest import Manifest
 from ilt.corpus.importing import Limits, import_rows
-from ilt.corpus.manifest import Manifest
-from ilt.machine import machine
+from ilt.demo.corpus import demo_corpus
 from ilt.params import CorpusParams, load_params
 from ilt.paths import write_json
+from ilt.tools.machine import machine
 from pages import put
 
 DOCS, RESULTS = Path("docs/corpora.md"), Path("benchmarks/results")
@@ -69,8 +69,7 @@ def _people(manifest: Path) -> list[tuple[str, str, str, np.ndarray]]:
         for split in layouts.TAKEN:
             own = [u for u in said if u["lang"] == language and u["split"] == split][:10]
             spoken += [
-                (language, split, u.get("text") or "?", read_audio(manifest.parent / u["audio_filepath"]))
-                for u in own
+                (language, split, u.get("text") or "?", read_audio(manifest.parent / u["audio_filepath"])) for u in own
             ]
     return spoken
 
@@ -172,9 +171,7 @@ def memory() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["formats", "memory", "measure"])
     parser.add_argument("manifest", type=Path, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--human-digits", type=Path)

@@ -25,16 +25,17 @@ from rich.table import Table
 
 from ilt import paths
 from ilt.asr.batching import Batching
+from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import Lineage, merge_adapters, read_lineage
-from ilt.asr.recogniser import Recogniser, load_recogniser
+from ilt.asr.recogniser import Recogniser
 from ilt.asr.transcribe import transcribe_table
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.evaluation.scoring import frame_errors, rate
-from ilt.machine import machine
 from ilt.params import LoraParams, ModelParams, TrainParams
 from ilt.paths import replacing, write_json
 from ilt.report.draw import COLOURS, joined, specification
+from ilt.tools.machine import machine
 from ilt.training.batches import Example
 from ilt.training.trainer import Errors, train_adapter
 
@@ -113,9 +114,7 @@ def trained(project: Project, ranks: list[int], steps: int, evaluations: int) ->
         update = {"lora": lora, "steps": steps, "epochs": None, "evaluations": evaluations, "gold_share": 1.0}
         measured: list[dict[str, Errors]] = []
 
-        def evaluate(
-            recogniser: Recogniser, rank: int = rank, into: list[dict[str, Errors]] = measured
-        ) -> Errors:
+        def evaluate(recogniser: Recogniser, rank: int = rank, into: list[dict[str, Errors]] = measured) -> Errors:
             into.append(project.counts(recogniser, f"r={rank}") if into else before)  # fresh: changes nothing
             return into[-1]["dev"]
 
@@ -127,14 +126,10 @@ def trained(project: Project, ranks: list[int], steps: int, evaluations: int) ->
                 Path(temporary) / "work",
             )  # fmt: skip
             size = sum(path.stat().st_size for path in adapter.iterdir())
-        history = [
-            {**entry, **rates_of(counts)} for entry, counts in zip(result.history, measured, strict=True)
-        ]
+        history = [{**entry, **rates_of(counts)} for entry, counts in zip(result.history, measured, strict=True)]
         for entry in history:
             entry.pop("dev_error")
-        found.append(
-            {"r": rank, "trainable_parameters": result.trainable, "adapter_bytes": size, "history": history}
-        )
+        found.append({"r": rank, "trainable_parameters": result.trainable, "adapter_bytes": size, "history": history})
     return found
 
 
@@ -160,9 +155,7 @@ def _by_split(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 def draw_scale(found: list[dict[str, Any]]) -> dict[str, Any]:
     rows = [point for row in found for point in _by_split(row)]
-    x = altair.X(
-        "scale:Q", title="alpha over the alpha that it was trained with", axis=altair.Axis(labelFlush=False)
-    )
+    x = altair.X("scale:Q", title="alpha over the alpha that it was trained with", axis=altair.Axis(labelFlush=False))
     chart = _lines(rows, x, "split", list(SPLITS))
     return specification(chart.properties(width=430, height=240))
 
@@ -214,16 +207,12 @@ def show(name: str, found: list[dict[str, Any]]) -> None:
     for row in found:
         errors = row if name == "scale" else row["history"][-1]
         key = row["scale"] if name == "scale" else row["r"]
-        table.add_row(
-            str(key), *(f"{100 * errors[split]:.1f}" if split in errors else "" for split in SPLITS)
-        )
+        table.add_row(str(key), *(f"{100 * errors[split]:.1f}" if split in errors else "" for split in SPLITS))
     Console().print(table)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figure", choices=["scale", "rank"])
     parser.add_argument("--adapter", type=Path, default=paths.adapter("it1", "focus"), help="for scale")
     parser.add_argument("--ranks", default="1,4,16,64", help="for rank")
@@ -232,9 +221,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=paths.WORK / "course", help="a folder")
     args = parser.parse_args()
     project = Project()
-    settings: dict[str, Any] = {
-        "utterances": dict(project.rows["split"].value_counts().sort("split").iter_rows())
-    }
+    settings: dict[str, Any] = {"utterances": dict(project.rows["split"].value_counts().sort("split").iter_rows())}
     if args.figure == "scale":
         found, draw = scaled(project, args.adapter), draw_scale
         settings["adapter"] = args.adapter.as_posix()

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ilt.machine import machine
 from ilt.paths import write_json
+from ilt.tools.machine import machine
 
 VOCABULARY = 20_000
 LANGUAGES = ("ar", "bn", "de", "en", "es", "fr", "it", "ko", "pt", "ru")
@@ -68,9 +68,7 @@ def _part(first: int, count: int, seed: int, after: bool) -> pl.DataFrame:
     if after:
         picked[dice < 0.15, 3] = 0  # one word is another
         error = np.where(dice > 0.9, rng.random(count), error)
-    text = pl.DataFrame({str(n): words[picked[:, n]] for n in range(7)}).select(
-        pl.concat_str("*", separator=" ")
-    )
+    text = pl.DataFrame({str(n): words[picked[:, n]] for n in range(7)}).select(pl.concat_str("*", separator=" "))
     frame = pl.DataFrame(
         {
             "id": pl.Series(np.arange(first, first + count)).cast(pl.String).str.zfill(10),
@@ -114,9 +112,7 @@ def make(folder: Path, rows: int) -> list[Path]:
 def measure(python: str, code: str, tables: list[Path], output: Path) -> dict[str, float | str]:
     """Wall seconds and peak memory of one tool."""
     started = time.monotonic()
-    process = subprocess.Popen(
-        [python, "-c", code, *map(str, tables), str(output)], stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([python, "-c", code, *map(str, tables), str(output)], stderr=subprocess.PIPE, text=True)
     said = process.stderr.read() if process.stderr else ""
     _, status, usage = os.wait4(process.pid, 0)
     seconds = round(time.monotonic() - started, 2)
@@ -131,9 +127,7 @@ def measure(python: str, code: str, tables: list[Path], output: Path) -> dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path, default=Path(".ilt/diff-scale"), help="where the tables lie")
     parser.add_argument("--output", type=Path)
@@ -146,9 +140,7 @@ def main() -> None:
     for tool in options.tools:
         output = options.folder / "output"
         output.unlink(missing_ok=True)
-        found[tool] = measure(
-            sys.executable if tool == "ilt diff" else options.others, TOOLS[tool], tables, output
-        )
+        found[tool] = measure(sys.executable if tool == "ilt diff" else options.others, TOOLS[tool], tables, output)
         print(f"{tool}: {found[tool]}", flush=True)
     ours = found.get("ilt diff", {}).get("seconds")
     ratios = {

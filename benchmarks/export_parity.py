@@ -24,14 +24,14 @@ import polars as pl
 from arms import run_arm, values_of
 from clones import ROOT
 from ilt import paths
-from ilt.ablation.arms import last_iteration
 from ilt.asr.lineage import read_lineage
 from ilt.corpus.table import UTTERANCE_TABLE
-from ilt.export.heard import heard_by_recogniser
-from ilt.export.options import RECORD
-from ilt.export.parity import measure
-from ilt.machine import machine
 from ilt.params import load_params
+from ilt.tools.experiments.ablation.arms import last_iteration
+from ilt.tools.export.heard import heard_by_recogniser
+from ilt.tools.export.options import RECORD
+from ilt.tools.export.parity import measure
+from ilt.tools.machine import machine
 from pages import put
 
 FORMS: dict[str, list[str]] = {
@@ -103,9 +103,7 @@ def table(rows: dict[str, dict[str, Any]]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="of human-digits")
-    parser.add_argument(
-        "--keep", type=Path, help="a folder for the clone, kept, so that a run can be resumed"
-    )
+    parser.add_argument("--keep", type=Path, help="a folder for the clone, kept, so that a run can be resumed")
     parser.add_argument("--output", type=Path, help="write the figures there, and no table")
     args = parser.parse_args()
     manifest = args.manifest.resolve()

@@ -50,7 +50,7 @@ FAMILIES = {
     "whisper, English-only": Family(
         whisper_families.english_only, {"corpus.demo.languages": ["en"], "corpus.demo.gold": 16}
     ),
-    "qwen2-audio": Family(lambda folder: shutil.copytree(ROOT / "data" / "qwen2-audio", folder)),
+    "qwen2-audio": Family(lambda folder: shutil.copytree(ROOT / "data" / "models" / "demo-qwen2-audio", folder)),
 }
 
 
@@ -86,7 +86,7 @@ def run(family: Family) -> dict[str, Any]:
             if file.startswith(("src/", "data/corrections/", ".dvc", ".gitignore", "dvc.yaml")):
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / file, folder / file)
-        for base in ("data/base", "data/corrections"):
+        for base in ("data/models/demo-whisper", "data/corrections"):
             shutil.copytree(ROOT / base, folder / base, dirs_exist_ok=True)
         family.make(folder / "model")
         (folder / "params.yaml").write_text(yaml.safe_dump(_parameters(family.changes), sort_keys=False))
@@ -98,9 +98,7 @@ def run(family: Family) -> dict[str, Any]:
         )
         lock = folder / "dvc.lock"
         passed = set(yaml.safe_load(lock.read_text())["stages"]) if lock.is_file() else set()
-        found: dict[str, Any] = {
-            stage: any(entry.split("@")[0] == stage for entry in passed) for stage in STAGES
-        }
+        found: dict[str, Any] = {stage: any(entry.split("@")[0] == stage for entry in passed) for stage in STAGES}
         if done.returncode:
             print(done.stdout[-3000:], file=sys.stderr)
             return found

@@ -26,11 +26,11 @@ import polars as pl
 
 from clones import ROOT, cloned, environment, repro
 from ilt.evaluation.assess import compare
+from ilt.evaluation.figures import interval, percent
 from ilt.evaluation.scoring import frame_errors, gain_interval, rate, rates
-from ilt.figures import interval, percent
-from ilt.machine import machine
 from ilt.params import merged, read_params
 from ilt.paths import write_json
+from ilt.tools.machine import machine
 from pages import put
 
 DOCS = ROOT / "docs" / "languages.md"
@@ -111,10 +111,10 @@ def _run(name: str, folder: Path) -> Path:
 def _hear(table: Path, output: Path) -> None:
     """In a clone: what its last model says of the test rows of a table, as predictions."""
     from ilt import paths
+    from ilt.asr.families import load_recogniser
     from ilt.asr.features import FeatureStore
     from ilt.asr.lineage import read_lineage
-    from ilt.asr.recogniser import load_recogniser
-    from ilt.evaluation.predict import predict
+    from ilt.asr.predict import predict
     from ilt.params import load_params
 
     rows = pl.read_parquet(table).filter(pl.col("split") == "test")
@@ -133,8 +133,7 @@ def _change(before: pl.DataFrame, after: pl.DataFrame, split: str, language: str
     if language is not None:
         wanted &= pl.col("language") == language
     counts = [
-        frame_errors(frame.filter(wanted).sort("id"), "reference", "hypothesis", "basic")
-        for frame in (before, after)
+        frame_errors(frame.filter(wanted).sort("id"), "reference", "hypothesis", "basic") for frame in (before, after)
     ]
     return {"error": round(rate(*counts[1]), 6), **_risen(gain_interval(counts[0], counts[1], 1000, 1))}
 
@@ -163,7 +162,7 @@ def _seconds(clone: Path) -> float:
 
 
 def _scopes(clones: dict[str, Path], base: pl.DataFrame) -> dict[str, Any]:
-    said = {name: pl.read_parquet(clones[name] / "data/predictions/it1.parquet") for name in SCOPES}
+    said = {name: pl.read_parquet(clones[name] / "data/iterations/it1/predictions.parquet") for name in SCOPES}
     result: dict[str, Any] = {}
     for name, after in said.items():
         result[name] = {
@@ -178,7 +177,7 @@ def _scopes(clones: dict[str, Path], base: pl.DataFrame) -> dict[str, Any]:
 
 def _protection(clones: dict[str, Path], base: pl.DataFrame) -> dict[str, Any]:
     """By kind: test error of the target, and the source domain of the target and of the other languages."""
-    said = {name: pl.read_parquet(clones[name] / "data/predictions/it1.parquet") for name in PROTECTED}
+    said = {name: pl.read_parquet(clones[name] / "data/iterations/it1/predictions.parquet") for name in PROTECTED}
     plain, result = said["none"], {}
     for name, after in said.items():
         result[name] = {"seconds": _seconds(clones[name])}
@@ -195,10 +194,10 @@ def _protection(clones: dict[str, Path], base: pl.DataFrame) -> dict[str, Any]:
 def measure(folder: Path) -> dict[str, Any]:
     clones = {name: _run(name, folder) for name in RUNS}
     whole = clones["all"]
-    base = pl.read_parquet(whole / "data/predictions/base.parquet")
+    base = pl.read_parquet(whole / "data/iterations/base/predictions.parquet")
     test, kept = (base.filter(pl.col("split") == split) for split in ("test", "retention"))
     adapted = {code: _heard(clones[f"only-{code}"], whole, folder) for code in LANGUAGES}
-    adapted["all"] = pl.read_parquet(whole / "data/predictions/it1.parquet")
+    adapted["all"] = pl.read_parquet(whole / "data/iterations/it1/predictions.parquet")
     return {
         "machine": machine(),
         "size": {
@@ -275,9 +274,7 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
     return {
         "interference": _table(["", *codes], interference),
         "scopes": _table(["scope", *codes, "test", "test against shared [95 %]", "retention"], scopes),
-        "protection": _table(
-            ["protection", *heads, *(f"{head}, against none [95 %]" for head in heads)], protection
-        ),
+        "protection": _table(["protection", *heads, *(f"{head}, against none [95 %]" for head in heads)], protection),
     }
 
 

@@ -176,10 +176,7 @@ def mlc_slm(folder: Path, said: list[Utterance]) -> Sources:
         lines = (f"{u.times[0]}\t{u.times[1]}\tO1\t{u.text}" for u in parts)
         _write(place / f"{first.split}.txt", lines)
     known = {"Arabic": "ar"}
-    return [
-        {"format": "mlc-slm", "path": f"{folder}/{split}", "split": split, "language": known}
-        for split in TAKEN
-    ]
+    return [{"format": "mlc-slm", "path": f"{folder}/{split}", "split": split, "language": known} for split in TAKEN]
 
 
 def _audio(u: Utterance) -> bytes:

@@ -1,4 +1,4 @@
-"""Hold the memory estimates of `ilt doctor` against peak memory on a CPU: data/base, random models.
+"""Hold the memory estimates of `ilt doctor` against peak memory on a CPU: data/models/demo-whisper, random models.
 
     python benchmarks/memory.py [MODEL ...]
 
@@ -35,7 +35,7 @@ QWEN2_AUDIO = {
 }
 CASES = [
     (model, task)
-    for model in ("data/base", "openai/whisper-tiny", "openai/whisper-base", *QWEN2_AUDIO)
+    for model in ("data/models/demo-whisper", "openai/whisper-tiny", "openai/whisper-base", *QWEN2_AUDIO)
     for task in (
         "labelling", "training", "training, SDPA", "training, gradient checkpointing",
         *(["training, encoder: false"] if model in QWEN2_AUDIO else []),
@@ -49,7 +49,7 @@ def _resident(field: str) -> int:
 
 
 def random_whisper(folder: Path, shape: Any) -> None:
-    """Write a Whisper of this shape, with the tokenizer of data/base."""
+    """Write a Whisper of this shape, with the tokenizer of data/models/demo-whisper."""
     from transformers import (
         WhisperConfig,
         WhisperFeatureExtractor,
@@ -57,7 +57,7 @@ def random_whisper(folder: Path, shape: Any) -> None:
         WhisperTokenizer,
     )
 
-    base, hears, writes = Path("data/base"), shape.hears, shape.writes
+    base, hears, writes = Path("data/models/demo-whisper"), shape.hears, shape.writes
     config = WhisperConfig(
         vocab_size=shape.vocabulary, num_mel_bins=shape.mels, d_model=hears.width,
         encoder_layers=hears.layers, decoder_layers=writes.layers,
@@ -73,10 +73,10 @@ def random_whisper(folder: Path, shape: Any) -> None:
 
 
 def random_qwen2_audio(folder: Path, changes: dict[str, Any]) -> None:
-    """Write a Qwen2-Audio with the files of `ilt.base.qwen2_audio`; with changes, larger and with 30 s."""
+    """Write a Qwen2-Audio with the files of `ilt.demo.recipes.qwen2_audio`; with changes, larger and with 30 s."""
     from transformers import GenerationConfig, Qwen2AudioForConditionalGeneration, WhisperFeatureExtractor
 
-    from ilt.base.qwen2_audio import Qwen2AudioRecipe, build_model, build_processor
+    from ilt.demo.recipes.qwen2_audio import Qwen2AudioRecipe, build_model, build_processor
 
     recipe = Qwen2AudioRecipe()
     processor = build_processor(recipe)
@@ -106,11 +106,11 @@ def measure(model: str, task: str) -> dict[str, int]:
     import torch
     from peft import LoraConfig, get_peft_model
 
+    from ilt.asr.families import load_recogniser
     from ilt.asr.lineage import base_lineage
-    from ilt.asr.recogniser import load_recogniser
-    from ilt.doctor.memory import Batch, estimate_labelling, estimate_training
-    from ilt.doctor.shapes import RELEASED, shape_of
     from ilt.params import ModelParams, load_params
+    from ilt.tools.doctor.memory import Batch, estimate_labelling, estimate_training
+    from ilt.tools.doctor.shapes import RELEASED, shape_of
 
     torch.set_num_threads(1)
     labelling, eager = task == "labelling", "SDPA" not in task

@@ -23,9 +23,9 @@ from typing import Any
 
 from ilt import paths
 from ilt.evaluation.assess import compare
-from ilt.figures import interval, percent
+from ilt.evaluation.figures import interval, percent
 from ilt.labels.table import PREDICTION_TABLE
-from ilt.machine import machine
+from ilt.tools.machine import machine
 from pages import publish
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,9 +76,7 @@ def measure(project: Path, seeds: list[int]) -> dict[str, Any]:
     for name, told in runs.items():
         found["runs"][name] = [{key: run[key] for key in ("test", "dev")} for run in told]
         found["pairs"][name] = [
-            compare(
-                one["predictions"], other["predictions"], plan["normaliser"], plan["bootstrap"], plan["seed"]
-            )
+            compare(one["predictions"], other["predictions"], plan["normaliser"], plan["bootstrap"], plan["seed"])
             for one, other in itertools.combinations(told, 2)
         ]
     return found
@@ -108,9 +106,7 @@ def table(found: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, default=Path(), help="a folder whose default has been run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the trainings")
     args = parser.parse_args()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ilt.figures import interval
+from ilt.evaluation.figures import interval
 from ilt.paths import read_json
 from pages import put
 

@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 
 from ilt.paths import write_json
-from ilt.review.audit import draw
-from ilt.review.ratio import stratified_rate
+from ilt.tools.review.audit import draw
+from ilt.tools.review.ratio import stratified_rate
 
 __all__ = ["SETTINGS", "Setting", "coverage"]
 

@@ -21,14 +21,12 @@ import polars as pl
 
 from clones import ROOT, environment
 from ilt.evaluation.assess import compare
-from ilt.machine import machine
 from ilt.paths import write_json
+from ilt.tools.machine import machine
 
 
 def _run(clone: Path, *command: str) -> str:
-    done = subprocess.run(
-        command, cwd=clone, env=environment(clone), check=True, stdout=subprocess.PIPE, text=True
-    )
+    done = subprocess.run(command, cwd=clone, env=environment(clone), check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
 
 
@@ -53,9 +51,7 @@ def _answers(clone: Path, review: str) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clone", type=Path, required=True)
     parser.add_argument("--budget", type=int, default=60)
     parser.add_argument("--iteration", default="it1")
@@ -78,7 +74,7 @@ def main() -> None:
         shown = _run(clone, "dvc", "repro")
         print(_run(clone, "ilt", "review", "gain", "--rev", "HEAD"))
         ran = [line.split("'")[1] for line in shown.splitlines() if line.startswith("Running stage")]
-        fixed = f"data/labels/{args.iteration}/fixed.parquet"
+        fixed = f"data/iterations/{args.iteration}/labels/corrected.parquet"
         labels = json.loads(
             subprocess.run(
                 ["ilt", "diff", str(args.clone.resolve() / fixed), fixed, "--format", "json", "--limit", "1"],
@@ -86,20 +82,17 @@ def main() -> None:
             ).stdout
         )  # fmt: skip
         rows = pl.read_parquet(clone / "data/reviews" / f"{review}.parquet").select("id")
-        utterances = (
-            pl.scan_parquet(clone / "data/corpus/utterances.parquet").select("id", "duration").collect()
-        )
+        utterances = pl.scan_parquet(clone / "data/corpus/utterances.parquet").select("id", "duration").collect()
         minutes = rows.join(utterances, on="id")["duration"].sum() / 60
         iterations = list(json.loads((clone / "data/metrics/summary.json").read_text(encoding="utf-8")))
         gains, errors = {}, {}
         for name in iterations[1:]:
             before, after = (
-                pl.read_parquet(folder / "data/predictions" / f"{name}.parquet")
-                for folder in (args.clone, clone)
+                pl.read_parquet(folder / "data/predictions" / f"{name}.parquet") for folder in (args.clone, clone)
             )
             gains[name] = compare(before, after, "basic", 2000, 1)
             errors[name] = {
-                side: json.loads((folder / f"data/evaluations/{name}.json").read_text(encoding="utf-8"))[
+                side: json.loads((folder / f"data/iterations/{name}/evaluation.json").read_text(encoding="utf-8"))[
                     "test"
                 ]["micro"]
                 for side, folder in (("without", args.clone), ("with", clone))

@@ -22,14 +22,14 @@ from sklearn.metrics import roc_auc_score
 
 from ilt import paths
 from ilt.evaluation.scoring import error_counts, rate
-from ilt.machine import machine
 from ilt.params import read_params
-from ilt.revisions import read_columns
+from ilt.tools.machine import machine
+from ilt.tools.revisions import read_columns
 from pages import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULT = ROOT / "docs" / "ablation.md", ROOT / "benchmarks" / "results" / "selection.json"
-TABLES = ("selected", "fixed")
+TABLES = ("selected", "corrected")
 SHARES = (0.5, 0.75)
 
 
@@ -50,9 +50,7 @@ def judged(table: pl.DataFrame, truth: pl.DataFrame, normaliser: str) -> dict[st
     """
     pool = table.filter(pl.col("split") == "pool").join(truth.select("id", said="text"), on="id").sort("id")
     languages = pool["language"].to_numpy()
-    errors, units = error_counts(
-        pool["said"].to_list(), pool["text"].to_list(), pool["language"].to_list(), normaliser
-    )
+    errors, units = error_counts(pool["said"].to_list(), pool["text"].to_list(), pool["language"].to_list(), normaliser)
     scores = {
         "expected error": pool["expected_error"].to_numpy(),
         "log-probability": -pool["avg_logprob"].to_numpy(),
@@ -106,9 +104,7 @@ def table(result: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="NAME=REVISION")
     given = parser.parse_args().runs
     if wrong := [run for run in given if "=" not in run]:

@@ -17,12 +17,12 @@ from typing import Any
 
 from ilt import paths
 from ilt.evaluation.assess import compare
-from ilt.experiments import minutes_of, override, predictions_of, run_experiment
-from ilt.figures import interval, percent
-from ilt.machine import machine
+from ilt.evaluation.figures import interval, percent
 from ilt.params import read_params
 from ilt.report.forecast import expected_after_each
-from ilt.revisions import filesystem
+from ilt.tools.experiments.dvc import minutes_of, override, predictions_of, run_experiment
+from ilt.tools.machine import machine
+from ilt.tools.revisions import filesystem
 from pages import publish
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,7 +45,7 @@ def _read(name: str, evaluate: dict[str, Any], seed: int) -> dict[str, Any]:
             "gain_on_test": entry["gain_over_previous"],
             "gain_on_dev": on_dev,
             "minutes": round(minutes_of(files, [iteration]), 2),
-            **{key: entry[key] for key in ("passed_through",) if key in entry},
+            **{key: entry[key] for key in ("skipped",) if key in entry},
         }
     return found
 
@@ -56,8 +56,7 @@ def measure(min_gain: float) -> dict[str, Any]:
     number = int(last.removeprefix("it"))
     more = [f"it{number + 1}", f"it{number + 2}"]
     chain = [
-        override(f"iterations.{name}", {"prev": before})
-        for name, before in zip(more, [last, *more], strict=False)
+        override(f"iterations.{name}", {"prev": before}) for name, before in zip(more, [last, *more], strict=False)
     ]
     result: dict[str, Any] = {"machine": machine(), "min_gain": min_gain, "runs": {}}
     for run in RUNS:
@@ -74,19 +73,18 @@ def table(result: dict[str, Any]) -> list[str]:
     limit = f"{100 * result['min_gain']:g}"
     off, on = (result["runs"][run] for run in RUNS)
     lines = [
-        "| | test | gain on test | one more: expected | gain on dev | minutes "
-        f"| with `min_gain` of {limit} points |",
+        f"| | test | gain on test | one more: expected | gain on dev | minutes | with `min_gain` of {limit} points |",
         "|---|" + "---|" * 6,
     ]
     expected = expected_after_each([entry["gain_on_test"]["micro"] for entry in off.values()])
     for (name, entry), more in zip(off.items(), expected, strict=True):
-        passed = on[name].get("passed_through")
+        passed = on[name].get("skipped")
         told = f"passes in {60 * on[name]['minutes']:.0f} s" if passed else "runs"
         gains = [interval(entry[key]) for key in ("gain_on_test", "gain_on_dev")]
         gains.insert(1, "not known" if more["gain"] is None else f"{100 * more['gain']:+.1f}")
         cells = [name, percent(entry["test"]), *gains, f"{entry['minutes']:.1f}", told]
         lines.append(f"| {' | '.join(cells)} |")
-    why = next((entry["passed_through"] for entry in on.values() if "passed_through" in entry), None)
+    why = next((entry["skipped"] for entry in on.values() if "skipped" in entry), None)
     return [
         *lines,
         "",
@@ -95,9 +93,7 @@ def table(result: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--min-gain", type=float, default=0.0, help="of stopping-on, a fraction")
     result = measure(parser.parse_args().min_gain)
     publish(RESULT, result, PAGE, "stopping", table(result))

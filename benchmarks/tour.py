@@ -14,8 +14,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ilt.machine import machine
 from ilt.paths import replacing
+from ilt.tools.machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "tour.md"
@@ -92,8 +92,8 @@ def _clean(text: str) -> list[str]:
 def _shown(step: Step, lines: list[str]) -> list[str]:
     if len(lines) <= step.head + step.tail:
         return lines
-    left_out = len(lines) - step.head - step.tail
-    return [*lines[: step.head], f"[... {left_out} lines ...]", *lines[-step.tail :]]
+    skipped = len(lines) - step.head - step.tail
+    return [*lines[: step.head], f"[... {skipped} lines ...]", *lines[-step.tail :]]
 
 
 def walk(folder: Path) -> str:
@@ -137,9 +137,7 @@ def walk(folder: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     if options.folder:

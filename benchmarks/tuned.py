@@ -23,13 +23,13 @@ from typing import Any
 import polars as pl
 
 from ilt.evaluation.assess import compare
+from ilt.evaluation.figures import interval, percent
 from ilt.evaluation.scoring import rates
-from ilt.experiments import experiments, predictions_of, run_experiment
-from ilt.figures import interval, percent
-from ilt.machine import machine
 from ilt.params import read_params
 from ilt.paths import read_json
-from ilt.revisions import filesystem
+from ilt.tools.experiments.dvc import experiments, predictions_of, run_experiment
+from ilt.tools.machine import machine
+from ilt.tools.revisions import filesystem
 from pages import publish
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,9 +70,7 @@ def measure(study: dict[str, Any], named: list[int]) -> dict[str, Any]:
         name = f"tune-full-{trial['number']:04d}"
         if name not in experiments():
             print(name, flush=True)
-            run_experiment(
-                name, trial["full_overrides"], on_stage=lambda stage: print(f"  {stage}", flush=True)
-            )
+            run_experiment(name, trial["full_overrides"], on_stage=lambda stage: print(f"  {stage}", flush=True))
         after = predictions_of(filesystem(name), last)
         gain = compare(before, after, normaliser, samples, params["seed"])
         full["trials"][str(trial["number"])] = errors(after) | {"gain_on_test": gain}
@@ -145,13 +143,9 @@ def _shares(importances: dict[str, dict[str, float]]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, help="what `ilt tune show --test --format json` printed")
-    parser.add_argument(
-        "--trial", type=int, action="append", default=[], help="another one to run at full size"
-    )
+    parser.add_argument("--trial", type=int, action="append", default=[], help="another one to run at full size")
     args = parser.parse_args()
     result = measure(_study(args.study), args.trial)
     publish(RESULT, result, PAGE, "tuned", table(result))

@@ -1,6 +1,6 @@
 """Small Whispers that understand the demo corpus, in the forms that the released checkpoints have.
 
-All are made from data/base: with 128 mel bins its first layer is composed with a linear map from 128 to 80
+All are made from data/models/demo-whisper: with 128 mel bins its first layer is composed with a linear map from 128 to 80
 bins; English-only it is trained for a minute to do without language and task.
 """
 
@@ -16,15 +16,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import WhisperFeatureExtractor
 
+from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage
-from ilt.asr.recogniser import load_recogniser
-from ilt.corpus.demo import demo_corpus
+from ilt.demo.corpus import demo_corpus
 from ilt.params import ModelParams, load_params
 
 __all__ = ["english_only", "mel_80", "mel_128"]
 
-BASE = Path("data/base")
+BASE = Path("data/models/demo-whisper")
 WEIGHTS = "model.safetensors"
 
 

@@ -152,13 +152,7 @@ def example() -> dict[str, float]:
 
 
 def shown(value: float) -> str:
-    return (
-        f"{value:.0f}"
-        if value >= 100 or value == int(value)
-        else f"{value:.2g}"
-        if value < 1
-        else f"{value:.1f}"
-    )
+    return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.2g}" if value < 1 else f"{value:.1f}"
 
 
 def cells(values: dict[str, float]) -> list[tuple[str, ...]]:
@@ -197,9 +191,7 @@ def as_markdown(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="to the page and the CSV")
     args = parser.parse_args()
     rows = cells(example())

@@ -16,7 +16,12 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 
-OUTSIDE = ("README.md", "README.ja.md", "data/base/README.md", "data/qwen2-audio/README.md")
+OUTSIDE = (
+    "README.md",
+    "README.ja.md",
+    "data/models/demo-whisper/README.md",
+    "data/models/demo-qwen2-audio/README.md",
+)
 """Pages that do not lie in docs/, by their path in the repository. The first is the landing page."""
 
 _CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.DOTALL | re.MULTILINE)

@@ -12,16 +12,17 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("ILT_DEVICE", "cpu")
 
 import polars as pl
 import pytest
 import yaml
 
 from ilt.corpus.audio import RATE, audio_hash, encode_flac
-from ilt.corpus.espeak import Voice
-from ilt.corpus.speech import Utterance, render
 from ilt.corpus.table import UTTERANCE_TABLE
-from ilt.corpus.texts import lexicon
+from ilt.demo.espeak import Voice
+from ilt.demo.speech import Utterance, render
+from ilt.demo.texts import lexicon
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,7 +48,7 @@ SPOKEN = (
 @pytest.fixture(scope="session")
 def base_folder():
     """The folder of the base; ILT_TEST_BASE overrides where it lies."""
-    folder = Path(os.environ.get("ILT_TEST_BASE", ROOT / "data" / "base"))
+    folder = Path(os.environ.get("ILT_TEST_BASE", ROOT / "data" / "models" / "demo-whisper"))
     if not (folder / "config.json").is_file():
         pytest.skip(f"there is no base in {folder}")
     return folder
@@ -94,14 +95,12 @@ def spoken_table(speech):
 @pytest.fixture(scope="session")
 def load_model(base_folder):
     """A function that loads a fresh recogniser on the CPU: the base, or a given lineage over it."""
+    from ilt.asr.families import load_recogniser
     from ilt.asr.lineage import base_lineage
-    from ilt.asr.recogniser import load_recogniser
-    from ilt.params import ModelParams
+    from ilt.params import RecogniserParams
 
     def load(audio_context="full", lineage=None):
-        model = ModelParams(
-            id=str(base_folder), files=str(base_folder), audio_context=audio_context, device="cpu"
-        )
+        model = RecogniserParams(id=str(base_folder), audio_context=audio_context)
         return load_recogniser(lineage or base_lineage(model.id, model.revision), model)
 
     return load

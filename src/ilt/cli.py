@@ -10,9 +10,9 @@ import typer
 
 from ilt import paths
 from ilt.errors import IltError
-from ilt.figures import interval, percent
-from ilt.review.cli import app as review_app
-from ilt.tune.cli import app as tune_app
+from ilt.evaluation.figures import interval, percent
+from ilt.tools.experiments.tune.cli import app as tune_app
+from ilt.tools.review.cli import app as review_app
 
 if TYPE_CHECKING:
     from ilt.report.summary import SoFar
@@ -59,10 +59,8 @@ def summary(
         raise typer.Exit(1)
     # Git keeps the summary, DVC's cache what it is made of: a clone may have the former alone.
     found: dict[str, Any] = there.summary if there else paths.read_json(paths.SUMMARY)
-    passed = {name: entry["passed_through"] for name, entry in found.items() if "passed_through" in entry}
-    table = Table(
-        title="Error rates in % (WER; CER for ko and the like); gain is on test, over the iteration before"
-    )
+    passed = {name: entry["skipped"] for name, entry in found.items() if "skipped" in entry}
+    table = Table(title="Error rates in % (WER; CER for ko and the like); gain is on test, over the iteration before")
     for name in (
         "iteration",
         "test",
@@ -150,22 +148,20 @@ def _by_language(found: dict[str, Any], split: str) -> Any:
         table.add_column(code, justify="right")
     for name, entry in found.items():
         rates = entry[split]["by_language"]
-        mark = f" ({PASSED})" if "passed_through" in entry else ""
+        mark = f" ({PASSED})" if "skipped" in entry else ""
         table.add_row(name + mark, *(percent(rates.get(code)) for code in codes))
     return table
 
 
 @app.command()
 def validate(
-    output: Annotated[
-        Path | None, typer.Option(help="Also write the problems to this .csv or .parquet file.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Also write the problems to this .csv or .parquet file.")] = None,
 ) -> None:
     """List everything that is wrong with the corpus of params.yaml; nothing is written into data.
 
     Exit status: 0 nothing, 1 problems, 2 error.
     """
-    from ilt.corpus.command import run_validate
+    from ilt.tools.validate import run_validate
 
     raise typer.Exit(run_validate(output))
 
@@ -190,9 +186,7 @@ def diff(
         str | None,
         typer.Option(help='SQL condition over X, X_before, X_after, as "expected_error > 0.3".'),
     ] = None,
-    reference: Annotated[
-        Path | None, typer.Option(help="Parquet with id and text: what was really said.")
-    ] = None,
+    reference: Annotated[Path | None, typer.Option(help="Parquet with id and text: what was really said.")] = None,
     normaliser: Annotated[
         str | None, typer.Option(help="For errors against references; the default is params.yaml's.")
     ] = None,
@@ -202,8 +196,8 @@ def diff(
     ] = None,
 ) -> None:
     """Compare two label tables. Exit status: 0 same, 1 different, 2 error."""
-    from ilt.diff.command import DiffOptions, run_diff
     from ilt.params import seed_and_normaliser
+    from ilt.tools.diff.command import DiffOptions, run_diff
 
     options = DiffOptions(
         form, output, limit, language or [], [kind.strip() for kind in (only or "").split(",") if kind],
@@ -215,15 +209,13 @@ def diff(
 @app.command()
 def explain(
     utterance: Annotated[str, typer.Argument(help="The id of an utterance.")],
-    play: Annotated[
-        bool, typer.Option(help="Also write its audio to a file, and play it if possible.")
-    ] = False,
+    play: Annotated[bool, typer.Option(help="Also write its audio to a file, and play it if possible.")] = False,
     form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
     """Show one utterance through all iterations: texts, evidence, decisions, models, people."""
-    from ilt.explain.gather import gather, models
-    from ilt.explain.play import play as write_audio
-    from ilt.explain.show import print_story, to_json
+    from ilt.tools.explain.gather import gather, models
+    from ilt.tools.explain.play import play as write_audio
+    from ilt.tools.explain.show import print_story, to_json
 
     if form not in ("text", "json"):
         raise IltError(f"--format {form!r}: there are text, json")
@@ -238,15 +230,13 @@ def explain(
 
 @app.command()
 def doctor(
-    seconds: Annotated[
-        float, typer.Option(min=0.1, max=30, help="Length of the utterances to plan for.")
-    ] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=30, help="Length of the utterances to plan for.")] = 10.0,
     form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
     """Say what this machine can run, and what is missing. Exit status 1: the configured model cannot run."""
-    from ilt.doctor.command import examine
-    from ilt.doctor.show import print_report
     from ilt.params import load_params
+    from ilt.tools.doctor.command import examine
+    from ilt.tools.doctor.show import print_report
 
     if form not in ("text", "json"):
         raise IltError(f"--format {form!r}: there are text, json")
@@ -283,8 +273,8 @@ def ablate(
     file: Annotated[Path, typer.Option(help="Seeds, sizes and data sets.")] = Path("ablation.yaml"),
 ) -> None:
     """Compare ILT with its control arms, each a DVC experiment; after a stop, the same command goes on."""
-    from ilt.ablation.command import run_ablation, verify_ablation
-    from ilt.experiments import interrupt_on_sigterm
+    from ilt.tools.experiments.ablation.command import run_ablation, verify_ablation
+    from ilt.tools.experiments.dvc import interrupt_on_sigterm
 
     interrupt_on_sigterm()
     if queue + read + verify > 1:
@@ -300,9 +290,7 @@ def export(
     to: Annotated[str, typer.Option(help="merged, adapter or ctranslate2.")],
     output: Annotated[Path, typer.Option(help="The folder to write.")],
     rank: Annotated[int | None, typer.Option(help="adapter: cut to this rank by SVD; else exact.")] = None,
-    quantization: Annotated[
-        str | None, typer.Option(help="ctranslate2: float16 (default), int8, float32, ...")
-    ] = None,
+    quantization: Annotated[str | None, typer.Option(help="ctranslate2: float16 (default), int8, float32, ...")] = None,
     dtype: Annotated[str | None, typer.Option(help="merged: float32 (default), float16 or bfloat16.")] = None,
     licence: Annotated[
         str, typer.Option("--license", help="For the model card, as the hub names it: apache-2.0, mit, ...")
@@ -317,8 +305,8 @@ def export(
     force: Annotated[bool, typer.Option(help="Replace an exported model that is there.")] = False,
 ) -> None:
     """Write a model for use elsewhere, checked on dev. Exit status: 0 done, 1 no parity, 2 error."""
-    from ilt.export.command import run_export
-    from ilt.export.options import ExportOptions
+    from ilt.tools.export.command import run_export
+    from ilt.tools.export.options import ExportOptions
 
     options = ExportOptions(to, output, rank, quantization, dtype, licence, tolerance, rows, force, language)
     raise typer.Exit(run_export(iteration, options))
@@ -338,7 +326,7 @@ def transcribe(
     vad: Annotated[str, typer.Option(help="What finds pauses: energy, or silero (extra `vad`).")] = "energy",
 ) -> None:
     """Transcribe audio files; long ones are cut in pauses."""
-    from ilt.transcription.command import TranscribeOptions, run_transcribe
+    from ilt.tools.transcribe.command import TranscribeOptions, run_transcribe
 
     run_transcribe(files, TranscribeOptions(language, iteration, model, form, output, vad))
 

@@ -1,4 +1,4 @@
-"""Where everything lies, relative to the repository root. The same paths stand in dvc.yaml."""
+"""Paths of a project, relative to its root. dvc.yaml is rendered from them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ilt.errors import IltError
 
 __all__ = [
     "CORRECTIONS",
+    "ITERATIONS",
     "METRICS",
     "ORIGINS",
     "POOL_REFERENCE",
@@ -27,22 +28,24 @@ __all__ = [
     "base_predictions",
     "check_output",
     "costs",
+    "details",
     "evaluation",
+    "folder",
     "intake",
     "intake_reference",
     "labels",
     "lineage",
-    "live",
-    "metrics",
     "plan",
     "predictions",
     "read_json",
     "replacing",
     "stop",
+    "training_log",
     "write_json",
 ]
 
 DATA = Path("data")
+ITERATIONS = DATA / "iterations"
 CORPUS = DATA / "corpus"
 UTTERANCES = CORPUS / "utterances.parquet"
 POOL_REFERENCE = CORPUS / "pool_reference.parquet"
@@ -59,68 +62,73 @@ WORK = Path(".ilt")
 
 
 def plan(stage: str, iteration: str | None = None) -> Path:
-    """The resolved parameters of one stage."""
+    """Return the plan file of one stage: its resolved parameters and the digest of its code."""
     return DATA / "plan" / (f"{iteration}/{stage}.json" if iteration else f"{stage}.json")
 
 
+def folder(iteration: str) -> Path:
+    """Return the folder that holds all that one iteration made; `base` is iteration 0."""
+    return ITERATIONS / iteration
+
+
 def intake(iteration: str) -> Path:
-    """Which utterances take part in an iteration, or in scoring the base (`base`)."""
-    return DATA / "intake" / f"{iteration}.parquet"
+    """Return the table of the utterances that take part in an iteration."""
+    return folder(iteration) / "intake.parquet"
 
 
 def intake_reference(iteration: str) -> Path:
-    """What was really said in the part of the pool that takes part."""
-    return DATA / "intake" / f"{iteration}.reference.parquet"
+    """Return the true texts of the part of the pool that takes part, for audits alone."""
+    return folder(iteration) / "pool_reference.parquet"
 
 
 def labels(iteration: str, table: str) -> Path:
-    """A label table: `pseudo`, `selected` or `fixed`."""
-    return DATA / "labels" / iteration / f"{table}.parquet"
+    """Return a label table: `pseudo`, `selected` or `corrected`."""
+    return folder(iteration) / "labels" / f"{table}.parquet"
 
 
 def adapter(iteration: str, stage: str) -> Path:
-    """The folder of the adapter that a training stage saved."""
-    return DATA / "adapters" / iteration / stage
+    """Return the folder of the adapter that a training stage saved."""
+    return folder(iteration) / "adapters" / stage
 
 
 def lineage(iteration: str, stage: str = "fix") -> Path:
-    """The lineage of the model as it is after a stage; what fix leaves is the iteration's."""
-    return DATA / "lineage" / (f"{iteration}.json" if stage == "fix" else f"{iteration}.{stage}.json")
+    """Return the lineage of the model after a stage; the one after fix is the iteration's own."""
+    return folder(iteration) / ("lineage.json" if stage == "fix" else f"lineage.{stage}.json")
 
 
 def predictions(iteration: str) -> Path:
-    """What the model of an iteration said on gold, dev, test and retention."""
-    return DATA / "predictions" / f"{iteration}.parquet"
+    """Return the hypotheses of an iteration's model on gold, dev, test and retention."""
+    return folder(iteration) / "predictions.parquet"
 
 
 def base_predictions(iteration: str) -> Path:
-    """What the untouched base said of all that takes part in an iteration."""
-    return DATA / "predictions" / "of_base" / f"{iteration}.parquet"
+    """Return the hypotheses of the untouched base on all that takes part in an iteration."""
+    return folder(iteration) / "base_predictions.parquet"
 
 
 def evaluation(iteration: str) -> Path:
-    """The assessment of the model of an iteration."""
-    return DATA / "evaluations" / f"{iteration}.json"
+    """Return the scores of the model of an iteration."""
+    return folder(iteration) / "evaluation.json"
 
 
 def stop(iteration: str) -> Path:
-    """Whether an iteration was the last, and why: `{"why": null}` where others follow."""
-    return DATA / "stops" / f"{iteration}.json"
+    """Return the early-stopping decision: `{"why": null}` where iterations follow."""
+    return folder(iteration) / "stop.json"
 
 
-def metrics(iteration: str, name: str) -> Path:
-    """What a stage of an iteration tells of itself: `focus`, `select`, `correct`, ..."""
-    return DATA / "details" / iteration / f"{name}.json"
+def details(iteration: str, stage: str) -> Path:
+    """Return what one stage reports of itself: a training history, a calibration, ..."""
+    return folder(iteration) / "details" / f"{stage}.json"
 
 
-def live(iteration: str, stage: str) -> Path:
-    """What a training tells while it runs; nothing reads it but people."""
-    return WORK / "live" / iteration / stage
+def training_log(iteration: str, stage: str) -> Path:
+    """Return the CSV that a training appends to while it runs; nothing reads it but people."""
+    return WORK / "log" / iteration / f"{stage}.csv"
 
 
 def costs(iteration: str, stage: str) -> Path:
-    """Seconds and memory of a stage; the only outputs that differ from run to run."""
-    return DATA / "costs" / iteration / f"{stage}.json"
+    """Return seconds, memory and versions of a stage: the only outputs that differ from run to run."""
+    return folder(iteration) / "costs" / f"{stage}.json"
 
 
 def check_output(path: Path, folder: bool) -> None:

@@ -11,21 +11,13 @@ from typing import TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ilt.asr.device import pick_device
+from ilt.asr.device import pick_workers
 from ilt.errors import IltError
-from ilt.params import ModelParams
+from ilt.params import RecogniserParams
 
-__all__ = ["Batching", "MemoryLimit", "cut_batches", "prefetched", "workers_of"]
+__all__ = ["Batching", "MemoryLimit", "cut_batches", "prefetched"]
 
 T = TypeVar("T")
-GPU_WORKERS = 4
-
-
-def workers_of(model: ModelParams) -> int:
-    """Processes that prepare features: on a CPU they would only take time from the model."""
-    if model.workers is not None:
-        return model.workers
-    return GPU_WORKERS if pick_device(model.device).type == "cuda" else 0
 
 
 @dataclass(frozen=True)
@@ -37,9 +29,9 @@ class Batching:
     workers: int = 0
 
     @classmethod
-    def of(cls, model: ModelParams) -> Batching:
+    def of(cls, model: RecogniserParams) -> Batching:
         """As the parameters say for decoding."""
-        return cls(model.decode_batch, model.decode_batch_seconds, workers_of(model))
+        return cls(model.decode_batch, model.decode_batch_seconds, pick_workers())
 
 
 def cut_batches(

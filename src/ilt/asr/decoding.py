@@ -20,16 +20,16 @@ from ilt.asr.recogniser import Hypothesis
 
 __all__ = [
     "MARGIN",
-    "Opening",
+    "PrefixScores",
     "Vocabulary",
+    "attach_embeddings",
     "beam_search",
     "character_limits",
+    "chars_per_token",
     "clean_texts",
-    "complete",
     "detected",
     "evidence",
     "greedy",
-    "letters_begun",
     "mean_states",
 ]
 
@@ -57,7 +57,7 @@ class Vocabulary(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class PrefixScores:
     """What a model says of an utterance before the first token; None for what it does not say."""
 
     no_speech_prob: float | None = None
@@ -73,7 +73,7 @@ def detected(logits: torch.Tensor, language_ids: Mapping[str, int]) -> list[tupl
     return [(codes[i], p) for i, p in zip(at.tolist(), best.tolist(), strict=True)]
 
 
-def letters_begun(ids: Mapping[str, int], special: set[int], size: int) -> torch.Tensor:
+def chars_per_token(ids: Mapping[str, int], special: set[int], size: int) -> torch.Tensor:
     """For each token of a byte-level vocabulary of `size`, how many letters begin in it: (size,).
 
     A letter may be several tokens; the bytes that do not continue one are those that begin one.
@@ -100,24 +100,21 @@ def mean_states(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return (states.float() * mask[..., None]).sum(1) / lengths[:, None]
 
 
-def complete(
+def attach_embeddings(
     hypotheses: list[Hypothesis],
     languages: Sequence[str],
-    taken_for: Mapping[str, str],
+    language_alias: Mapping[str, str],
     means: torch.Tensor | None,
 ) -> list[Hypothesis]:
     """The hypotheses with their mean encoder states (batch, d), if given.
 
-    A language that another stands in for (`taken_for`) is detected as what it was taken for.
+    A language that another stands in for (`language_alias`) is detected as what it was taken for.
     """
     embeddings = None if means is None else means.cpu().numpy()
     for row, (hypothesis, language) in enumerate(zip(hypotheses, languages, strict=True)):
         if embeddings is not None:
             hypothesis.embedding = embeddings[row]
-        if (
-            hypothesis.detected_language is not None
-            and taken_for.get(language) == hypothesis.detected_language
-        ):
+        if hypothesis.detected_language is not None and language_alias.get(language) == hypothesis.detected_language:
             hypothesis.detected_language = language
     return hypotheses
 
@@ -129,7 +126,7 @@ def clean_texts(tokenizer: Any, tokens: Any) -> list[str]:
 
 
 def _hypothesis(
-    text: str, average: float, low: float, entropy: float, opening: Opening, finished: bool
+    text: str, average: float, low: float, entropy: float, opening: PrefixScores, finished: bool
 ) -> Hypothesis:
     data = text.encode()
     ratio = len(data) / len(zlib.compress(data)) if data else 0.0
@@ -139,7 +136,7 @@ def _hypothesis(
 
 def greedy(
     step: Callable[[torch.Tensor | None], torch.Tensor],
-    openings: Callable[[], Sequence[Opening]],
+    prefix_scores: Callable[[], Sequence[PrefixScores]],
     vocabulary: Vocabulary,
     limits: torch.Tensor,
     max_tokens: int,
@@ -147,7 +144,7 @@ def greedy(
     """The most probable token at every step, with the evidence of those steps.
 
     step:     logits (batch, vocabulary) of the next token; takes the tokens chosen last (batch, 1), or None.
-    openings: asked behind the last step. limits: characters that each utterance may have, (batch,).
+    prefix_scores: asked behind the last step. limits: characters that each utterance may have, (batch,).
     """
     count, device, end = len(limits), limits.device, vocabulary.end
     tokens: list[torch.Tensor] = []
@@ -176,7 +173,7 @@ def greedy(
         if bool(done.all()):
             break
         inputs = chosen[:, None]
-    texts, opening = vocabulary.decode(torch.stack(tokens, 1)), openings()
+    texts, opening = vocabulary.decode(torch.stack(tokens, 1)), prefix_scores()
     values = [(total / length).tolist(), least.tolist(), (entropy / length).tolist(), ended.tolist()]
     return [
         _hypothesis(text, average, low, mean, opening[row], finished)
@@ -193,9 +190,7 @@ class _Rules(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         said = input_ids[:, self.lead :]
         scores = self.vocabulary.mask(scores.float().clone(), first=said.shape[1] == 0)
-        over = self.vocabulary.characters[said].sum(1) > self.limits.repeat_interleave(
-            len(said) // len(self.limits)
-        )
+        over = self.vocabulary.characters[said].sum(1) > self.limits.repeat_interleave(len(said) // len(self.limits))
         end = self.vocabulary.end
         scores[over] = -torch.inf
         scores[over, end] = 0.0
@@ -244,7 +239,7 @@ def evidence(
     found: Sequence[list[int]],
     logits: torch.Tensor,
     labels: torch.Tensor,
-    openings: Sequence[Opening],
+    prefix_scores: Sequence[PrefixScores],
     vocabulary: Vocabulary,
     limits: torch.Tensor,
     max_tokens: int,
@@ -263,5 +258,5 @@ def evidence(
         tokens = torch.tensor(found[row], dtype=torch.long, device=logits.device)
         cut = len(found[row]) > max_tokens or bool(vocabulary.characters[tokens].sum() > limits[row])
         values = (float(chosen.mean()), float(chosen.min()), float(spread.mean()))
-        result.append(_hypothesis(text, *values, openings[row], finished=not cut))
+        result.append(_hypothesis(text, *values, prefix_scores[row], finished=not cut))
     return result

@@ -1,16 +1,55 @@
-"""Where a model runs and in which numbers, from the parameters and what the machine has."""
+"""Choices that depend on the machine: device, dtype, attention, workers. No DVC parameter, so nothing reruns.
+
+The environment can overrule them: ILT_DEVICE (auto, cpu, cuda, cuda:1), ILT_WORKERS (processes that prepare
+features), ILT_FEATURE_CACHE_MB (bound of the features kept in `.ilt/features`).
+"""
 
 from __future__ import annotations
+
+import os
 
 import torch
 
 from ilt.errors import IltError
 
-__all__ = ["is_out_of_memory", "pick_attention", "pick_device", "pick_dtype"]
+__all__ = [
+    "feature_cache_mb",
+    "is_out_of_memory",
+    "pick_attention",
+    "pick_device",
+    "pick_dtype",
+    "pick_workers",
+]
+
+GPU_WORKERS = 4
+FEATURE_CACHE_MB = 4096
+LONG_CONTEXT = 10.0
+"""Seconds of context from which on SDPA is the faster attention on a CPU; below, eager is, above all backwards."""
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one. Raises IltError for a device that is not there."""
+def _number(name: str, default: int) -> int:
+    """Return a whole number of the environment. Raises IltError for anything else."""
+    value = os.environ.get(name, "")
+    if not value:
+        return default
+    if not value.isascii() or not value.isdigit():
+        raise IltError(f"{name}={value!r} in the environment: expected a whole number, 0 or more")
+    return int(value)
+
+
+def feature_cache_mb() -> int:
+    """Return the bound of the feature cache in MiB."""
+    return _number("ILT_FEATURE_CACHE_MB", FEATURE_CACHE_MB)
+
+
+def pick_workers() -> int:
+    """Return how many processes prepare features: on a CPU none, since they would only take time from the model."""
+    return _number("ILT_WORKERS", GPU_WORKERS if pick_device().type == "cuda" else 0)
+
+
+def pick_device() -> torch.device:
+    """Return the device: ILT_DEVICE, else CUDA where there is one. Raises IltError for one that is not there."""
+    name = os.environ.get("ILT_DEVICE") or "auto"
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -18,7 +57,7 @@ def pick_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise IltError(
-            f"model.device: {name!r} cannot be used here ({str(error).splitlines()[0]}); "
+            f"ILT_DEVICE={name!r} in the environment cannot be used here ({str(error).splitlines()[0]}); "
             "expected auto, cpu, cuda or cuda:NUMBER, and for cuda a torch that was built for it"
         ) from None
     return device
@@ -32,14 +71,11 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
-def pick_attention(name: str, device: torch.device) -> str:
-    """`auto` is SDPA on a GPU, eager elsewhere.
-
-    Eager attention is faster than SDPA on a CPU at the short contexts seen here, above all backwards.
-    """
+def pick_attention(name: str, device: torch.device, context: float) -> str:
+    """Return the attention: `auto` is SDPA on a GPU and for a context of `LONG_CONTEXT` seconds or more, else eager."""
     if name != "auto":
         return name
-    return "sdpa" if device.type == "cuda" else "eager"
+    return "sdpa" if device.type == "cuda" or context >= LONG_CONTEXT else "eager"
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

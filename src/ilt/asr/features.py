@@ -12,8 +12,9 @@ import polars as pl
 import torch
 from transformers import WhisperFeatureExtractor
 
-from ilt.corpus import audio
+from ilt.asr.device import feature_cache_mb
 from ilt.corpus.audio import decode_flac
+from ilt.digest import code_digest
 from ilt.errors import IltError
 from ilt.paths import WORK, replacing
 
@@ -26,11 +27,6 @@ FLOOR = 2.0
 """Whisper clamps to 8 below the maximum and divides by 4: silence lies this far below the loudest bin."""
 
 
-def _code() -> bytes:
-    """The code that makes features, so that those of other code are not taken for its own."""
-    return Path(__file__).read_bytes() + Path(audio.__file__).read_bytes()
-
-
 class FeatureStore:
     """Whisper's scaled log-mel features of utterances, by id, float16, without padding.
 
@@ -38,7 +34,7 @@ class FeatureStore:
     be larger than `limit_mb`, nothing is kept and features are computed whenever they are asked for.
     """
 
-    def __init__(self, table: pl.DataFrame, extractor: WhisperFeatureExtractor, limit_mb: int) -> None:
+    def __init__(self, table: pl.DataFrame, extractor: WhisperFeatureExtractor, limit_mb: int | None = None) -> None:
         self.extractor = extractor
         table = table.sort("id")
         self._row = {key: row for row, key in enumerate(table["id"])}
@@ -50,10 +46,11 @@ class FeatureStore:
         self._stored: np.ndarray | None = None
         self._starts = np.concatenate([[0], np.cumsum(frames)])
         bins = extractor.feature_size
+        limit_mb = feature_cache_mb() if limit_mb is None else limit_mb
         if self._starts[-1] * bins * 2 <= limit_mb * 2**20:
             name = hashlib.sha256(
                 json.dumps([extractor.to_dict(), table["audio_hash"].to_list()], sort_keys=True).encode()
-                + _code()
+                + code_digest("ilt.asr.features").encode()
             ).hexdigest()[:24]
             path = WORK / "features" / f"{name}.f16"
             if not path.is_file():

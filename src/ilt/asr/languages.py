@@ -17,9 +17,11 @@ __all__ = [
     "allowed_languages",
     "check_languages",
     "commit_of",
+    "context_seconds",
+    "known_languages",
+    "note_language_alias",
     "read_config",
     "require_model",
-    "say_taken_for",
     "whisper_languages",
 ]
 
@@ -71,9 +73,7 @@ def read_config(model_id: str, revision: str | None, name: str) -> dict[str, Any
     except ValueError as error:  # of the text's encoding, too
         raise IltError(f"model.id: {path} is not JSON ({error}); restore the file") from None
     if not isinstance(found, dict):
-        raise IltError(
-            f"model.id: {path} holds no JSON object, but a {type(found).__name__}; restore the file"
-        )
+        raise IltError(f"model.id: {path} holds no JSON object, but a {type(found).__name__}; restore the file")
     return found
 
 
@@ -119,23 +119,23 @@ def whisper_languages(config: Mapping[str, Any], generation: Mapping[str, Any]) 
     return None if multilingual else frozenset({"en"})
 
 
-def allowed_languages(known: frozenset[str] | None, taken_for: Mapping[str, str]) -> frozenset[str] | None:
+def allowed_languages(known: frozenset[str] | None, language_alias: Mapping[str, str]) -> frozenset[str] | None:
     """The languages that a corpus may have: those that the model knows, and those that one stands in for."""
-    return known and known | {code for code, other in taken_for.items() if other in known}
+    return known and known | {code for code, other in language_alias.items() if other in known}
 
 
 def check_languages(
-    found: Iterable[str], known: frozenset[str] | None, taken_for: Mapping[str, str], model_id: str
+    found: Iterable[str], known: frozenset[str] | None, language_alias: Mapping[str, str], model_id: str
 ) -> None:
     """Raise IltError, naming all of them, for languages that the model has not and nothing stands in for."""
     if known is None:
         return
-    unknown = sorted({code for code in found if taken_for.get(code, code) not in known})
+    unknown = sorted({code for code in found if language_alias.get(code, code) not in known})
     if not unknown:
         return
     have = "English alone" if known == {"en"} else f"{len(known)} languages, {', '.join(sorted(known))}"
-    mapped = [code for code in unknown if code in taken_for]
-    lines = [f"  languages.{code}.as: {taken_for[code]!r} is no language of it either" for code in mapped]
+    mapped = [code for code in unknown if code in language_alias]
+    lines = [f"  languages.{code}.as: {language_alias[code]!r} is no language of it either" for code in mapped]
     lines += [
         f"  {code}: take it for one that it knows with languages.{code}.as, "
         f"as in languages: {{{code}: {{as: {min(known) if 'en' not in known else 'en'}}}}}"
@@ -148,10 +148,31 @@ def check_languages(
     )
 
 
-def say_taken_for(frame: pl.DataFrame, taken_for: Mapping[str, str]) -> pl.DataFrame:
+def note_language_alias(frame: pl.DataFrame, language_alias: Mapping[str, str]) -> pl.DataFrame:
     """A label table whose `reason` also says which language stood in for the row's, where one did."""
-    if not taken_for:
+    if not language_alias:
         return frame
-    note = pl.format("; taken for {}", pl.col("language").replace_strict(dict(taken_for), default=None))
+    note = pl.format("; decoded as {}", pl.col("language").replace_strict(dict(language_alias), default=None))
     unsaid = note.is_not_null() & ~pl.col("reason").fill_null("").str.ends_with(note)
     return frame.with_columns(reason=pl.when(unsaid).then(pl.concat_str("reason", note)).otherwise("reason"))
+
+
+def context_seconds(model_id: str, revision: str | None) -> float:
+    """How many seconds the model hears at once, from its processor files.
+
+    Raises IltError where there is no such model, or none of these files.
+    """
+    require_model(model_id, revision)
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if value := read_config(model_id, revision, name):
+            # transformers takes 30 s where the file does not say.
+            return float(value.get("feature_extractor", value).get("chunk_length", 30))
+    raise IltError(f"model.id: {model_id} has no preprocessor_config.json")
+
+
+def known_languages(model_id: str, revision: str | None = None) -> frozenset[str] | None:
+    """The language codes that a model can be told, or None where that cannot be told cheaply."""
+    config = read_config(model_id, revision, "config.json")
+    if config.get("model_type") != "whisper":
+        return None
+    return whisper_languages(config, read_config(model_id, revision, "generation_config.json"))

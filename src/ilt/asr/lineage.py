@@ -2,7 +2,7 @@
 
 Loading a model means: the base in float32, each adapter merged in order, then a cast. A merged model is
 never stored. A file that does not hash to what its lineage says is an error. Adapters that are for one
-language alone (experts) come on top of those that all languages share; see `ilt.asr.experts`.
+language alone (experts) come on top of those that all languages share; see `ilt.asr.language_adapters`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ __all__ = [
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
+BASE_FILES = ("*.json", "*.jinja", "merges.txt", "vocab.txt")
+"""Files of a base that decide its texts beside its weights: config, tokenizer, processor, generation settings."""
 FULL = "FULL"
 """`peft_type` of what full fine-tuning leaves: differences to all weights, no LoRA."""
 PREFIX, DOWN, UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
@@ -83,8 +85,10 @@ class AdapterLink:
     def stage(self) -> str:
         """The iteration and stage that saved it, and its language if any, as `it1.focus` or `it1.fix.de`."""
         parts = Path(self.path).parts
-        below = len(parts) - parts[::-1].index("adapters") if "adapters" in parts else -2
-        return ".".join(parts[below:])
+        if "adapters" not in parts:
+            return ".".join(parts[-2:])
+        at = len(parts) - 1 - parts[::-1].index("adapters")
+        return ".".join((parts[at - 1], *parts[at + 1 :]))
 
     @property
     def iteration(self) -> str:
@@ -122,18 +126,23 @@ class Lineage:
     def start_of(self, stage: str, scope: str) -> Lineage:
         """What a training stage goes on from (`adapter.scope`).
 
-        Experts are for decoding: where there are shared adapters too, an iteration, which begins with focus,
+        LanguageAdapters are for decoding: where there are shared adapters too, an iteration, which begins with focus,
         adapts what all languages share.
         """
-        return self.trunk if stage == "focus" and scope == "shared+per_language" else self
+        return self.shared if stage == "focus" and scope == "shared+per_language" else self
 
     @property
-    def experts(self) -> list[str]:
+    def adapter_languages(self) -> list[str]:
         """The languages that have adapters of their own."""
         return sorted({link.language for link in self.adapters if link.language is not None})
 
     @property
-    def trunk(self) -> Lineage:
+    def base(self) -> Lineage:
+        """The untouched base."""
+        return replace(self, adapters=())
+
+    @property
+    def shared(self) -> Lineage:
         """The base and the adapters that all languages share."""
         return replace(self, adapters=tuple(link for link in self.adapters if link.language is None))
 
@@ -190,12 +199,12 @@ def base_lineage(model_id: str, revision: str | None) -> Lineage:
     if not folder.is_dir():
         return Lineage(model_id, commit_of(model_id, revision) or revision or "main", None)
     weights = sorted(folder.glob("*.safetensors"))
+    others = [path for pattern in BASE_FILES for path in folder.glob(pattern)]
     if not weights or not (folder / "config.json").is_file():
         raise IltError(
-            f"model.id: {model_id} has no config.json with *.safetensors weights "
-            "(pickled weights are not read)"
+            f"model.id: {model_id} has no config.json with *.safetensors weights (pickled weights are not read)"
         )
-    return Lineage(folder.as_posix(), None, _digest([*weights, folder / "config.json"], folder))
+    return Lineage(folder.as_posix(), None, _digest([*weights, *others], folder))
 
 
 def lora_factors(folder: Path) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, float]]:
@@ -206,9 +215,7 @@ def lora_factors(folder: Path) -> Iterator[tuple[str, torch.Tensor, torch.Tensor
     from safetensors.torch import load_file
 
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    unsupported = [
-        key for key in ("use_dora", "use_rslora", "alpha_pattern", "rank_pattern") if config.get(key)
-    ]
+    unsupported = [key for key in ("use_dora", "use_rslora", "alpha_pattern", "rank_pattern") if config.get(key)]
     if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or unsupported:
         raise IltError(f"{folder}: only plain LoRA adapters can be summed ({', '.join(unsupported)})")
     tensors = load_file(folder / ADAPTER_WEIGHTS)

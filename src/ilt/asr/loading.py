@@ -10,9 +10,10 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from ilt.asr.device import pick_attention, pick_device, pick_dtype
-from ilt.asr.experts import Experts
+from ilt.asr.language_adapters import LanguageAdapters
+from ilt.asr.languages import context_seconds
 from ilt.asr.lineage import Lineage, merge_adapters
-from ilt.params import ModelParams
+from ilt.params import RecogniserParams
 
 __all__ = ["load_weights", "revision_of", "stored_dtype"]
 
@@ -33,7 +34,7 @@ def stored_dtype(config: Any) -> torch.dtype | None:
     return dtype
 
 
-def load_weights(kind: type[M], lineage: Lineage, params: ModelParams) -> tuple[M, Experts | None]:
+def load_weights(kind: type[M], lineage: Lineage, params: RecogniserParams) -> tuple[M, LanguageAdapters | None]:
     """The base with the shared adapters of its lineage merged, cast and on its device, for inference.
 
     Weights are loaded in float32 and cast behind the last adapter; a checkpoint that is stored in what the
@@ -42,17 +43,17 @@ def load_weights(kind: type[M], lineage: Lineage, params: ModelParams) -> tuple[
     float32 in any case, so that shared and own updates are summed before they are rounded.
     """
     disable_progress_bar()
-    device = pick_device(params.device)
+    device = pick_device()
     dtype = pick_dtype(params.dtype, device)
     load = revision_of(lineage)
-    stored = stored_dtype(AutoConfig.from_pretrained(lineage.id, **load))
-    as_stored = stored == dtype and not lineage.experts
-    model = kind.from_pretrained(
-        lineage.id, use_safetensors=True, dtype=dtype if as_stored else torch.float32, **load
-    )
-    shared = lineage.trunk.adapters
+    stored = stored_dtype(AutoConfig.from_pretrained(lineage.id, trust_remote_code=False, **load))
+    as_stored = stored == dtype and not lineage.adapter_languages
+    model = kind.from_pretrained(lineage.id, use_safetensors=True, dtype=dtype if as_stored else torch.float32, **load)
+    shared = lineage.shared.adapters
     merge_adapters(model, [Path(link.path) for link in shared], [link.scale for link in shared])
-    experts = Experts(model, lineage) if lineage.experts else None
-    model.set_attn_implementation(pick_attention(params.attention, device))
+    language_adapters = LanguageAdapters(model, lineage) if lineage.adapter_languages else None
+    model.set_attn_implementation(
+        pick_attention(params.attention, device, context_seconds(lineage.id, lineage.revision))
+    )
     moved: M = model.to(device, dtype).eval()  # type: ignore[arg-type]
-    return moved, experts
+    return moved, language_adapters

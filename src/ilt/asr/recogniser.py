@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ilt.asr.languages import read_config, require_model, whisper_languages
 from ilt.errors import IltError
 
 if TYPE_CHECKING:
@@ -14,9 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from ilt.asr.lineage import Lineage
-    from ilt.params import ModelParams
 
-__all__ = ["Hypothesis", "Recogniser", "load_recogniser", "too_long"]
+__all__ = ["Hypothesis", "Recogniser", "too_long"]
 
 
 @dataclass(slots=True)
@@ -49,8 +47,8 @@ class Hypothesis:
 class Recogniser(Protocol):
     """A speech model behind one face.
 
-    encoder_prefix: what the names of all modules begin with that hear, and do not write.
-    A batch for `transcribe` or `loss` holds languages of one model alone, where the lineage has experts.
+    encoder_prefix: module-name prefix of the audio encoder.
+    A batch for `transcribe` or `loss` holds languages of one model alone, where the lineage has language adapters.
     """
 
     encoder_prefix: str
@@ -93,54 +91,3 @@ def too_long(text: str, tokens: int, most: int, model_id: str) -> IltError:
         f"a label of {tokens} tokens is longer than the {most} that {model_id} can write: {text[:60]!r}...; "
         "cut the utterance into shorter ones"
     )
-
-
-def load_recogniser(lineage: Lineage, params: ModelParams) -> Recogniser:
-    """Load a model: the base, every adapter merged in order in float32, then the cast.
-
-    A lineage with experts hears each batch with its language's own; see `ilt.asr.experts`.
-
-    Raises IltError where there is no such model, or one of an architecture that is not supported.
-    """
-    from transformers import AutoConfig
-
-    require_model(lineage.id, lineage.revision)
-    try:
-        config = AutoConfig.from_pretrained(lineage.id, revision=lineage.revision)
-    except (OSError, ValueError) as error:
-        raise IltError(
-            f"model.id: cannot load {lineage.id!r}: {str(error).splitlines()[0]} "
-            "Give a local folder, or a hub id where the hub can be reached."
-        ) from None
-    if config.model_type == "whisper":
-        from ilt.asr.whisper import WhisperRecogniser
-
-        return WhisperRecogniser(lineage, params)
-    if config.model_type == "qwen2_audio":
-        from ilt.asr.qwen2_audio import Qwen2AudioRecogniser
-
-        return Qwen2AudioRecogniser(lineage, params)
-    raise IltError(
-        f"model.id: {lineage.id} is a {config.model_type!r} model; supported: whisper, qwen2_audio"
-    )
-
-
-def context_seconds(model_id: str, revision: str | None) -> float:
-    """How many seconds the model hears at once, from its processor files.
-
-    Raises IltError where there is no such model, or none of these files.
-    """
-    require_model(model_id, revision)
-    for name in ("preprocessor_config.json", "processor_config.json"):
-        if value := read_config(model_id, revision, name):
-            # transformers takes 30 s where the file does not say.
-            return float(value.get("feature_extractor", value).get("chunk_length", 30))
-    raise IltError(f"model.id: {model_id} has no preprocessor_config.json")
-
-
-def known_languages(model_id: str, revision: str | None = None) -> frozenset[str] | None:
-    """The language codes that a model can be told, or None where that cannot be told cheaply."""
-    config = read_config(model_id, revision, "config.json")
-    if config.get("model_type") != "whisper":
-        return None
-    return whisper_languages(config, read_config(model_id, revision, "generation_config.json"))

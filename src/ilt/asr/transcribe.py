@@ -36,9 +36,7 @@ HYPOTHESIS_SCHEMA = {
 }
 
 
-def perturb(
-    features: torch.Tensor, speed: float, noise: float, seed: int, longest: int | None = None
-) -> torch.Tensor:
+def perturb(features: torch.Tensor, speed: float, noise: float, seed: int, longest: int | None = None) -> torch.Tensor:
     """Speech said `speed` times as fast, with Gaussian noise (standard deviation `noise`) on the features.
 
     longest: frames that the model hears at once; speech is not stretched beyond them.
@@ -46,9 +44,7 @@ def perturb(
     frames = max(2, round(features.shape[1] / speed))
     if longest is not None:
         frames = min(frames, longest)
-    stretched = torch.nn.functional.interpolate(
-        features[None], size=frames, mode="linear", align_corners=True
-    )[0]
+    stretched = torch.nn.functional.interpolate(features[None], size=frames, mode="linear", align_corners=True)[0]
     generator = torch.Generator().manual_seed(seed)
     return stretched + noise * torch.randn(stretched.shape, generator=generator)
 
@@ -112,7 +108,7 @@ def transcribe_table(
     budget = None if batching.seconds is None else batching.seconds * second
     batches = [
         batch
-        for group in _groups(order, recogniser.lineage.experts)
+        for group in _groups(order, recogniser.lineage.adapter_languages)
         for batch in cut_batches(group, lambda row: store.frames[row[0]], batching.utterances, budget)
     ]
     limit = MemoryLimit(

@@ -13,7 +13,7 @@ import numpy as np
 
 from ilt.corpus.audio import RATE, audio_seconds, read_blocks
 from ilt.corpus.formats.row import Row
-from ilt.corpus.voice import FRAME, VoiceActivity
+from ilt.corpus.vad import FRAME, VoiceActivity
 from ilt.errors import IltError, Problem
 from ilt.params import CutParams
 
@@ -70,8 +70,7 @@ def cut_spans(probabilities: np.ndarray, params: CutParams, limit: float) -> lis
         spans.append((start, stop))
     end = len(probabilities) * frame
     return [
-        (max(0.0, start * frame - params.padding), min(end, stop * frame + params.padding))
-        for start, stop in spans
+        (max(0.0, start * frame - params.padding), min(end, stop * frame + params.padding)) for start, stop in spans
     ]
 
 

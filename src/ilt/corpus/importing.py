@@ -160,9 +160,7 @@ def _load(row: Row, file: bytes, limits: Limits) -> _Loaded | str:
         return found
     seconds = len(samples) / RATE
     if seconds < limits.min_duration:
-        return (
-            f"{seconds:.3f} s is too short; expected at least {limits.min_duration} s (corpus.min_duration)"
-        )
+        return f"{seconds:.3f} s is too short; expected at least {limits.min_duration} s (corpus.min_duration)"
     if seconds > most:
         return f"{seconds:.2f} s {what}"
     return _Loaded(encode_flac(samples), audio_hash(samples), seconds, file)

@@ -17,9 +17,7 @@ from ilt.tables import Table
 
 __all__ = ["INTAKE_TABLE", "read_intake", "write_intake"]
 
-INTAKE_TABLE = Table(
-    "intake table", {name: kind for name, kind in UTTERANCE_TABLE.schema.items() if name != "audio"}
-)
+INTAKE_TABLE = Table("intake table", {name: kind for name, kind in UTTERANCE_TABLE.schema.items() if name != "audio"})
 """The utterances of an iteration. Their audio is in the utterance table, under `audio_hash`."""
 
 
@@ -48,7 +46,5 @@ def read_intake(iteration: str) -> pl.DataFrame:
         rows = rows.filter(pl.col("id").is_in(known["id"].implode()))
     found = rows.collect().sort("id")
     if not found.drop("audio").equals(known):
-        raise IltError(
-            f"{paths.intake(iteration)} was not made from {paths.UTTERANCES} as it is; run `dvc repro`"
-        )
+        raise IltError(f"{paths.intake(iteration)} was not made from {paths.UTTERANCES} as it is; run `dvc repro`")
     return found

@@ -25,9 +25,7 @@ class Segments:
     def __init__(self) -> None:
         self._files: dict[Path | bytes, _File] = {}
 
-    def other_split(
-        self, path: Path | bytes, start: float, seconds: float, split: str
-    ) -> tuple[str, str] | None:
+    def other_split(self, path: Path | bytes, start: float, seconds: float, split: str) -> tuple[str, str] | None:
         """Id and split of a segment that overlaps this one but is in another split, or None."""
         file = self._files.get(path)
         if file is None:

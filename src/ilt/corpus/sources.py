@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ilt.corpus.formats import FORMATS
 from ilt.corpus.formats.row import Row, Source
-from ilt.corpus.manifest import Manifest
-from ilt.errors import IltError
 from ilt.params import CorpusParams, SourceParams
 
 __all__ = ["open_sources"]
@@ -30,9 +29,7 @@ class _Mapped(Source):
     def rows(self) -> Iterator[Row]:
         given, prefix = self.params, self.params.prefix
         languages = (
-            given.language
-            if isinstance(given.language, str)
-            else {**self.source.languages, **(given.language or {})}
+            given.language if isinstance(given.language, str) else {**self.source.languages, **(given.language or {})}
         )
         # What a row says of its language or split does not matter where the parameters say it for all.
         unasked = tuple(
@@ -74,52 +71,12 @@ def _ours(
     return value, True
 
 
-def _open(params: SourceParams, parameter: str) -> list[Source]:
-    path, root = Path(params.path), Path(params.audio) if params.audio else None
-    if params.format == "nemo":
-        return [Manifest(path, parameter, root)]
-    if params.format == "kaldi":
-        from ilt.corpus.formats.kaldi import KaldiFolder
-
-        return [KaldiFolder(path, parameter, root)]
-    if params.format == "mlc-slm":
-        from ilt.corpus.formats.mlcslm import MlcSlm
-
-        return [MlcSlm(path, parameter, params.language if isinstance(params.language, dict) else ())]
-    if params.format == "common-voice":
-        return _common_voice(path, params, parameter, root)
-    if params.format == "table":
-        from ilt.corpus.formats.delimited import DelimitedTable
-
-        return [DelimitedTable(path, parameter, params.columns, params.delimiter, root)]
-    from ilt.corpus.formats.huggingface import HuggingFaceFiles, HuggingFaceHub
-
-    if path.exists():
-        return [HuggingFaceFiles(path, parameter, params.columns)]
-    return [HuggingFaceHub(params.path, parameter, params.columns, params.subset, params.revision)]
-
-
-def _common_voice(path: Path, params: SourceParams, parameter: str, root: Path | None) -> list[Source]:
-    """A TSV, or of a locale's folder those that `split` maps."""
-    from ilt.corpus.formats.delimited import CommonVoice
-
-    if not path.is_dir():
-        return [CommonVoice(path, parameter, root)]
-    if not isinstance(params.split, dict):
-        raise IltError(
-            f"{parameter}: {path} is a folder; give one TSV in it, or say with split which ones to take, "
-            "as split: {train: gold, other: pool, dev: dev, test: test}"
-        )
-    wanted = [name for name, ours in params.split.items() if ours]
-    return [CommonVoice(path / f"{name}.tsv", parameter, root) for name in wanted]
-
-
 def open_sources(params: CorpusParams) -> list[Source]:
     """The sources of a corpus. Raises IltError where one is not there, naming the parameter."""
     if params.source == "manifest":
-        return [Manifest(Path(str(params.manifest)))]
+        return list(FORMATS.load("nemo")(SourceParams(format="nemo", path=str(params.manifest)), "corpus.manifest"))
     return [
         _Mapped(source, given)
         for number, given in enumerate(params.sources)
-        for source in _open(given, f"corpus.sources.{number}.path")
+        for source in FORMATS.load(given.format)(given, f"corpus.sources.{number}.path")
     ]

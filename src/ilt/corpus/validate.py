@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from ilt.errors import IltError
-from ilt.labels.calibration import LEAST_DEV
+from ilt.params import LEAST_DEV
 
-__all__ = ["check_corpus", "say_small_dev"]
+__all__ = ["check_corpus", "warn_of_small_dev"]
 
 
 def check_corpus(rows: pl.DataFrame) -> None:
@@ -19,9 +19,7 @@ def check_corpus(rows: pl.DataFrame) -> None:
         if not counts.get(split)
     ]
     gold = set(rows.filter(pl.col("split") == "gold")["language"])
-    target = rows.filter(
-        ~pl.col("split").is_in(["retention", "replay"])
-    )  # of languages that are not adapted to, too
+    target = rows.filter(~pl.col("split").is_in(["retention", "replay"]))  # of languages that are not adapted to, too
     wrong += [
         f"the language {language!r} has no gold utterances, so that nothing can adapt to it; "
         "label some, or leave the language out"
@@ -31,7 +29,7 @@ def check_corpus(rows: pl.DataFrame) -> None:
         raise IltError("the corpus cannot be trained on:\n" + "\n".join(f"  {line}" for line in wrong))
 
 
-def say_small_dev(rows: pl.DataFrame) -> None:
+def warn_of_small_dev(rows: pl.DataFrame) -> None:
     """Print where dev is too small for `select`, so that nobody learns that behind hours of training.
 
     No error: one LoRA on gold (`adapter.mode=single`) needs no calibration.

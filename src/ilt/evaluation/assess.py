@@ -67,7 +67,7 @@ def assess_labels(
     }
     if "pseudo" in joined:
         found["pool_error"] = _error(joined["pseudo"], normaliser)
-    for name, prefix in (("selected", "selected"), ("fixed", "corrected")):
+    for name, prefix in (("selected", "selected"), ("corrected", "corrected")):
         if name not in joined:
             continue
         chosen = joined[name].filter(pl.col("selected"))
@@ -77,6 +77,6 @@ def assess_labels(
         if len(chosen):
             errors, _ = frame_errors(chosen, "truth", "text", normaliser)
             found[f"{prefix}_exact"] = round(float((errors == 0).mean()), 6)
-    if "fixed" in joined:
-        found["all_corrected_error"] = _error(joined["fixed"], normaliser)
+    if "corrected" in joined:
+        found["all_corrected_error"] = _error(joined["corrected"], normaliser)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ilt.figures import interval
+from ilt.evaluation.figures import interval
 
 __all__ = ["stop_reason"]
 
@@ -15,7 +15,4 @@ def stop_reason(iteration: str, gain: dict[str, float], min_gain: float | None, 
     """
     if min_gain is None or gain["low"] > min_gain:
         return None
-    return (
-        f"stopped after {iteration}: its gain on {split}, {interval(gain)} points, does not clear "
-        f"{100 * min_gain:g}"
-    )
+    return f"stopped after {iteration}: its gain on {split}, {interval(gain)} points, does not clear {100 * min_gain:g}"

@@ -16,10 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-__all__ = ["EVIDENCE", "LEAST_DEV", "Calibration", "calibrate"]
-
-LEAST_DEV = 10
-"""Labelled rows that can be calibrated on, at the very least; our own choice."""
+__all__ = ["EVIDENCE", "Calibration", "calibrate"]
 
 EVIDENCE = {
     "avg_logprob": -1,

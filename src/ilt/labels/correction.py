@@ -51,9 +51,7 @@ def _repaired(row: dict[str, str | None], weights: dict[str, float] | None) -> t
 
 def _decodes(decoded: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
     """`decoded` with the decodes that the table before has of each row."""
-    before = labels.select(
-        "id", label="text", label_perturbed="perturbed_text", label_previous="previous_text"
-    )
+    before = labels.select("id", label="text", label_perturbed="perturbed_text", label_previous="previous_text")
     return decoded.join(before, on="id", how="left", maintain_order="left")
 
 
@@ -93,6 +91,4 @@ def repair(decoded: pl.DataFrame, labels: pl.DataFrame, weights: dict[str, float
         pl.Series("action", [action for _, action in results], pl.String),
     )
     changed = pl.col("action") != "label confirmed"
-    return repaired.with_columns(
-        source=pl.when(changed).then(pl.lit("corrected")).otherwise(pl.lit("pseudo"))
-    )
+    return repaired.with_columns(source=pl.when(changed).then(pl.lit("corrected")).otherwise(pl.lit("pseudo")))

@@ -9,6 +9,9 @@ from rapidfuzz.distance import Levenshtein
 
 __all__ = ["agreement", "deloop", "flags_of", "invented_phrases"]
 
+DATA_FILES = "phrases/*.txt"
+"""What decides beside this code; see `ilt.digest`."""
+
 LOOP_MAX_NGRAM = 10
 LOOP_REPEATS = 5
 

@@ -12,16 +12,16 @@ from ilt.asr.features import FeatureStore
 from ilt.asr.recogniser import Recogniser
 from ilt.asr.transcribe import transcribe_table
 from ilt.labels.evidence import agreement, flags_of
-from ilt.params import LabelParams, ModelParams
+from ilt.params import LabelParams, RecogniserParams
 
-__all__ = ["gold_rows", "label_rows", "nearness", "undecided", "with_text_evidence"]
+__all__ = ["gold_rows", "label_rows", "similarity_to_gold", "undecided", "with_text_evidence"]
 
 
 AT_ONCE = 4096
 """Rows whose similarities to all of gold are in memory at once."""
 
 
-def nearness(embeddings: np.ndarray, gold: np.ndarray, neighbours: int) -> np.ndarray:
+def similarity_to_gold(embeddings: np.ndarray, gold: np.ndarray, neighbours: int) -> np.ndarray:
     """Mean cosine similarity of each embedding to its nearest gold ones: (n, d), (m, d) -> (n,)."""
     if not len(gold):
         return np.full(len(embeddings), np.nan)
@@ -44,14 +44,14 @@ def _matrix(embeddings: pl.Series) -> np.ndarray:
     return embeddings.explode().to_numpy().astype(np.float64).reshape(len(embeddings), -1)
 
 
-def _relevance(rows: pl.DataFrame, heard: pl.DataFrame, gold: pl.DataFrame, neighbours: int) -> pl.Series:
-    """`relevance` of each row of `rows`, whose order is that of `heard`."""
+def _gold_similarity(rows: pl.DataFrame, heard: pl.DataFrame, gold: pl.DataFrame, neighbours: int) -> pl.Series:
+    """`gold_similarity` of each row of `rows`, whose order is that of `heard`."""
     values = np.full(len(rows), np.nan)
     codes, gold_codes = rows["language"].to_numpy(), gold["language"].to_numpy()
     here, there = _matrix(heard["embedding"]), _matrix(gold["embedding"])
     for code in sorted(set(codes.tolist())):
-        values[codes == code] = nearness(here[codes == code], there[gold_codes == code], neighbours)
-    return pl.Series("relevance", np.round(values, 6)).fill_nan(None)
+        values[codes == code] = similarity_to_gold(here[codes == code], there[gold_codes == code], neighbours)
+    return pl.Series("gold_similarity", np.round(values, 6)).fill_nan(None)
 
 
 def label_rows(
@@ -60,7 +60,7 @@ def label_rows(
     previous: pl.DataFrame | None,
     store: FeatureStore,
     params: LabelParams,
-    model: ModelParams,
+    model: RecogniserParams,
     seed: int,
     work: Path | None,
 ) -> pl.DataFrame:
@@ -71,9 +71,7 @@ def label_rows(
     """
     rows = utterances.filter(pl.col("split").is_in(["pool", "dev"])).sort("id")
     gold = utterances.filter(pl.col("split") == "gold").sort("id")
-    heard = transcribe_table(
-        recogniser, rows, store, Batching.of(model), work, params.beams, embed=True, what="label"
-    )
+    heard = transcribe_table(recogniser, rows, store, Batching.of(model), work, params.beams, embed=True, what="label")
     near = transcribe_table(recogniser, gold, store, Batching.of(model), work, embed=True, what="gold")
     again = transcribe_table(
         recogniser, rows, store, Batching.of(model), work,
@@ -83,7 +81,9 @@ def label_rows(
         heard.drop("id", "embedding"),
         perturbed_text=again["text"],
         perturbed_logprob=again["avg_logprob"],
-        relevance=_relevance(rows, heard, near.with_columns(gold["language"]), params.relevance_neighbours),
+        gold_similarity=_gold_similarity(
+            rows, heard, near.with_columns(gold["language"]), params.similarity_neighbours
+        ),
     )
     if previous is not None:
         before = previous.select("id", previous_text="text")

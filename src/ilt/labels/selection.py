@@ -1,16 +1,22 @@
-"""Selection: which pseudo-labels are trained on, and why; every row says its reason."""
+"""Selection: which pseudo-labels are trained on, and why; every row has its reason. Used by select and correct."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 
 from ilt import paths
+from ilt.corpus.table import POOL_REFERENCE_TABLE
 from ilt.errors import IltError
-from ilt.params import SelectParams
+from ilt.evaluation.scoring import utterance_errors
+from ilt.labels.calibration import calibrate
+from ilt.labels.rules import RULES
+from ilt.labels.rules.rule import Rule
+from ilt.labels.table import CORRECTIONS_TABLE
+from ilt.params import LEAST_DEV, SelectParams
 
-__all__ = ["apply_corrections", "decide", "evidence_flags"]
+__all__ = ["apply_corrections", "calibrate_and_select", "decide", "evidence_flags", "oracle_references"]
 
 VERDICTS = ("accepted", "corrected", "unusable")
 
@@ -30,64 +36,48 @@ def evidence_flags(frame: pl.DataFrame, params: SelectParams) -> pl.DataFrame:
     return frame.with_columns(flags=pl.concat_list("flags", more))
 
 
-def decide(
-    frame: pl.DataFrame,
-    method: str,
-    keep: float,
-    max_expected_error: float,
-    min_rows: int,
-    relevance_weight: float,
-    keep_by_language: Mapping[str, float] | None = None,
-) -> pl.DataFrame:
-    """Decide for every pool row; other rows pass through. Sets `selected` and `reason`.
+def _reason(
+    rule: Rule, params: SelectParams, flagged: pl.Expr, within: pl.Expr, good: pl.Expr, floor: pl.Expr
+) -> pl.Expr:
+    """Return the reason of each row of the pool, from the tests that it passed."""
+    number, what = pl.col(rule.shown).round(3).cast(pl.String), pl.lit(rule.shown.replace("_", " "))
+    limit = pl.lit(params.max_expected_error)
+    place = pl.format("rank {} of the budget of {}", "_rank", "_budget")
+    return (
+        pl.when(pl.lit(rule.unfiltered)).then(pl.lit("kept: selection is off"))
+        .when(flagged).then(pl.format("dropped: {}", pl.col("flags").list.join(", ")))
+        .when(~within).then(pl.format("dropped: {}", place))
+        .when(~(good | floor)).then(pl.format("dropped: {} {} is above {}", what, number, limit))
+        .when(~good).then(pl.format("kept: among the best {} of {}", pl.lit(params.min_rows), "language"))
+        .otherwise(pl.format("kept: {} {}, {}", what, number, place))
+    )  # fmt: skip
 
-    Within a language, rows without flags are ranked by expected error plus `relevance_weight` times how far
-    they are from gold (0: the nearest row of the language, 1: the farthest). The best `keep` of the
-    language's rows are its budget; of those, rows above `max_expected_error` are dropped, but each
-    language keeps its best `min_rows`, so that none is starved. keep_by_language: other shares than `keep`.
-    Method `oracle` does the same with a column `true_error`.
+
+def decide(frame: pl.DataFrame, rule: Rule, params: SelectParams) -> pl.DataFrame:
+    """Decide for every pool row, others pass through: set `selected` and `reason`.
+
+    Within a language, rows without flags are ranked by the rule. The best `keep` of the language's rows are its
+    budget; of those, rows above `max_expected_error` are dropped, but each language keeps its best `min_rows`, so
+    that none is starved.
     """
     pool = pl.col("split") == "pool"
-    share = pl.lit(keep)
-    if keep_by_language:
+    share = pl.lit(params.keep)
+    if params.keep_by_language:
         share = pl.col("language").replace_strict(
-            dict(keep_by_language), default=keep, return_dtype=pl.Float64
+            dict(params.keep_by_language), default=params.keep, return_dtype=pl.Float64
         )
     flagged = pl.col("flags").list.len() > 0
     candidate = pool & ~flagged
-    distance = 1 - (pl.col("relevance").rank() / pl.len()).over("language", "split")
-    match method:
-        case "calibrated":
-            score = pl.col("expected_error") + relevance_weight * distance.fill_null(0.5)
-        case "logprob":
-            score = -pl.col("avg_logprob")
-        case "oracle":
-            score = pl.col("true_error")
-        case _:
-            score = pl.lit(0.0)
-    everything = method == "all"
-    frame = frame.with_columns(_score=pl.when(candidate).then(score))
+    frame = frame.with_columns(_score=pl.when(candidate).then(rule.score(params)))
     frame = frame.with_columns(
         _rank=pl.struct("_score", "id").rank("ordinal").over("language", pl.col("_score").is_null()),
         _budget=(pool.sum().over("language") * share).ceil().cast(pl.UInt32),
     )
-    floor = pl.col("_rank") <= min_rows
-    judged = "true_error" if method == "oracle" else "expected_error"
-    good = pl.lit(True) if method == "logprob" else pl.col(judged) <= max_expected_error
-    within = pl.col("_rank") <= pl.max_horizontal(pl.col("_budget"), pl.lit(min_rows))
-    chosen = pool if everything else candidate & within & (good | floor)
-    number, what = pl.col(judged).round(3).cast(pl.String), pl.lit(judged.replace("_", " "))
-    limit = pl.lit(max_expected_error)
-    place = pl.format("rank {} of the budget of {}", "_rank", "_budget")
-    reason = (
-        pl.when(~pool).then("reason")
-        .when(pl.lit(everything)).then(pl.lit("kept: selection is off"))
-        .when(flagged).then(pl.format("dropped: {}", pl.col("flags").list.join(", ")))
-        .when(~within).then(pl.format("dropped: {}", place))
-        .when(~(good | floor)).then(pl.format("dropped: {} {} is above {}", what, number, limit))
-        .when(~good).then(pl.format("kept: among the best {} of {}", pl.lit(min_rows), "language"))
-        .otherwise(pl.format("kept: {} {}, {}", what, number, place))
-    )  # fmt: skip
+    floor = pl.col("_rank") <= params.min_rows
+    good = pl.col(rule.shown) <= params.max_expected_error if rule.limited else pl.lit(True)
+    within = pl.col("_rank") <= pl.max_horizontal(pl.col("_budget"), pl.lit(params.min_rows))
+    chosen = pool if rule.unfiltered else candidate & within & (good | floor)
+    reason = pl.when(pool).then(_reason(rule, params, flagged, within, good, floor)).otherwise("reason")
     selected = pl.when(pool).then(chosen).otherwise("selected")
     return frame.with_columns(selected=selected, reason=reason).drop("_score", "_rank", "_budget")
 
@@ -122,3 +112,75 @@ def apply_corrections(frame: pl.DataFrame, corrections: pl.DataFrame) -> pl.Data
         .when(unusable).then(pl.format("dropped: unusable, says {}", by))
         .otherwise("reason"),
     ).drop("_text", "_verdict", "_by")  # fmt: skip
+
+
+def oracle_references(iteration: str, params: SelectParams) -> pl.DataFrame | None:
+    """Return the true texts of the pool for a rule that asks for them, and None for all others."""
+    if not RULES.load(params.method).needs_references:
+        return None
+    return POOL_REFERENCE_TABLE.read(paths.intake_reference(iteration))
+
+
+def _with_true_error(frame: pl.DataFrame, references: pl.DataFrame | None, normaliser: str) -> pl.DataFrame:
+    """Add `true_error` of pool rows, from what was really said."""
+    truth = POOL_REFERENCE_TABLE.empty() if references is None else references
+    joined = frame.join(truth.select("id", _said="text"), on="id", how="left", maintain_order="left")
+    unknown = joined.filter(pl.col("split") == "pool", pl.col("_said").is_null())["id"]
+    if len(unknown):
+        raise IltError(
+            f"select.method=oracle: {len(unknown)} pool rows have no reference, for example {unknown[0]!r}; "
+            "give corpus.pool_reference, or choose select.method=calibrated"
+        )
+    said = joined["_said"].fill_null("").to_list()
+    error = utterance_errors(said, joined["text"].to_list(), joined["language"].to_list(), normaliser)
+    return frame.with_columns(true_error=pl.Series(error))
+
+
+def calibrate_and_select(
+    frame: pl.DataFrame,
+    utterances: pl.LazyFrame,
+    params: SelectParams,
+    normaliser: str,
+    references: pl.DataFrame | None = None,
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Return a label table with expected errors and decisions, and a report.
+
+    The calibrator is fitted on the table's dev rows, whose truth is in `utterances`. references: `id` and `text`
+    of pool rows, for a rule that asks for them. Raises IltError where dev has too few rows to calibrate on, where
+    nothing is selected, and where a reference is missing.
+    """
+    known = utterances.filter(pl.col("split") == "dev").select("id", "speaker", reference="text").collect()
+    dev = frame.filter(pl.col("split") == "dev").join(known, on="id").sort("id")
+    if len(dev) < LEAST_DEV:
+        raise IltError(f"dev has {len(dev)} rows; {LEAST_DEV} at least are needed to calibrate expected errors")
+    truth = utterance_errors(dev["reference"].to_list(), dev["text"].to_list(), dev["language"].to_list(), normaliser)
+    rows = frame.filter(pl.col("split") != "gold")
+    calibration = calibrate(dev, truth, rows)
+    rows = rows.with_columns(expected_error=pl.Series(calibration.expected).round(6))
+    rows = evidence_flags(rows, params)
+    rule: Rule = RULES.load(params.method)
+    if rule.needs_references:
+        rows = _with_true_error(rows, references, normaliser)
+    rows = decide(rows, rule, params).drop("true_error", strict=False)
+    rows = apply_corrections(rows, CORRECTIONS_TABLE.read(paths.CORRECTIONS))
+    result = pl.concat([rows, frame.filter(pl.col("split") == "gold")], how="diagonal_relaxed").sort("id")
+    pool = result.filter(pl.col("split") == "pool")
+    chosen = pool.filter(pl.col("selected"))
+    if not len(chosen):
+        flags = pool["flags"].explode().drop_nulls().unique().sort().to_list()
+        raise IltError(
+            f"nothing was selected of {len(pool)} pool rows; the best expected error is "
+            f"{pool['expected_error'].to_numpy().min():.3f}: raise max_expected_error or min_rows, "
+            f"or look at the flags ({', '.join(flags) or 'none'})"
+        )
+    return result, {
+        "calibration": calibration.report,
+        "pool": len(pool),
+        "selected": len(chosen),
+        "selected_by_language": dict(sorted(chosen.group_by("language").len().iter_rows())),
+        "expected_error": {
+            "pool": round(float(pool["expected_error"].mean()), 4),  # type: ignore[arg-type]
+            "selected": round(float(chosen["expected_error"].mean()), 4),  # type: ignore[arg-type]
+        },
+        "flags": dict(sorted(pool["flags"].explode().drop_nulls().value_counts().iter_rows())),
+    }

@@ -33,7 +33,7 @@ LABEL_TABLE = Table(
         "detected_language": pl.String(),
         "detected_probability": pl.Float64(),
         "expected_error": pl.Float64(),
-        "relevance": pl.Float64(),
+        "gold_similarity": pl.Float64(),
         "flags": pl.List(pl.String()),
         "selected": pl.Boolean(),
         "reason": pl.String(),
@@ -47,7 +47,7 @@ perturbed_text, perturbed_logprob: what the same model hears in stretched, noisy
 agreement:          1 - normalised edit distance (characters) of text and perturbed_text.
 previous_agreement: the same for text and the text that the pipeline had before.
 expected_error:     calibrated WER or CER of the text, in [0, 1].
-relevance:          nearness to gold of the same language: mean cosine similarity of the mean encoder
+gold_similarity:          similarity_to_gold to gold of the same language: mean cosine similarity of the mean encoder
                     state to its nearest gold ones, in [-1, 1].
 flags:              what looks wrong, such as `loop` or `too_fast`.
 selected, reason:   whether the row is trained on, and why or why not.

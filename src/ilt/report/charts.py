@@ -95,17 +95,13 @@ def _lines(frame: pl.DataFrame, x: alt.X, y: alt.Y, names: list[str], legend: bo
     if not legend:
         for channel in looks.values():
             channel.legend = None
-    line = base.mark_line(strokeWidth=2, aria=False).encode(
-        color=looks["color"], strokeDash=looks["strokeDash"]
-    )
+    line = base.mark_line(strokeWidth=2, aria=False).encode(color=looks["color"], strokeDash=looks["strokeDash"])
     point = base.mark_point(filled=True, size=45, opacity=1, aria=False).encode(
         color=looks["color"], shape=looks["shape"]
     )
     layers = [line, point, _targets(base)]
     if "low" in frame.columns:
-        band = base.mark_area(opacity=0.16, aria=False).encode(
-            y=_of(y, "low"), y2="high:Q", color=looks["color"]
-        )
+        band = base.mark_area(opacity=0.16, aria=False).encode(y=_of(y, "low"), y2="high:Q", color=looks["color"])
         layers.insert(0, band.transform_filter("isValid(datum.low)"))
     return alt.layer(*layers)
 
@@ -217,9 +213,7 @@ def steps_chart(errors: pl.DataFrame, losses: pl.DataFrame, top: float, loss: fl
         ).encode(x=x, y=y)  # fmt: skip
         title = alt.Title(stage, fontSize=12, fontWeight="normal", color=COLOURS["quiet"], frame="group")
         above.append(
-            alt.layer(_lines(found, x, y, ["dev", "gold"]), kept).properties(
-                width=width, height=110, title=title
-            )
+            alt.layer(_lines(found, x, y, ["dev", "gold"]), kept).properties(width=width, height=110, title=title)
         )
         base = alt.Chart(lost).encode(
             x=alt.X("step:Q", scale=scale, axis=ends),
@@ -248,9 +242,7 @@ def cost_chart(frame: pl.DataFrame) -> Any:
     base = alt.Chart(frame).encode(x=x, y=y)
     blue = COLOURS["blue"]
     return alt.layer(
-        base.mark_rule(color=blue, opacity=0.45, strokeWidth=5, aria=False).encode(
-            y=_of(y, "low"), y2="high:Q"
-        ),
+        base.mark_rule(color=blue, opacity=0.45, strokeWidth=5, aria=False).encode(y=_of(y, "low"), y2="high:Q"),
         base.mark_line(color=blue, strokeWidth=1.5, aria=False),
         base.mark_point(filled=True, size=60, color=blue, opacity=1, aria=False),
         base.mark_text(align="left", dx=8, dy=-8, color=COLOURS["ink"], fontSize=12, aria=False).encode(

@@ -42,9 +42,7 @@ class Cost:
         return "passed" if self.passed else worth(self.gain)
 
 
-def costs_of(
-    costs: dict[str, dict[str, Any]], summary: dict[str, Any], price_per_hour: float | None
-) -> list[Cost]:
+def costs_of(costs: dict[str, dict[str, Any]], summary: dict[str, Any], price_per_hour: float | None) -> list[Cost]:
     """The costs of each iteration; those of the corpus and of scoring the base are not part of adapting it.
 
     costs: by iteration and stage, `seconds` and more, as in data/metrics/costs.json.
@@ -52,16 +50,12 @@ def costs_of(
     result, total = [], 0.0
     for iteration in [name for name in summary if name != "base"]:
         seconds = {stage: float(entry["seconds"]) for stage, entry in costs.get(iteration, {}).items()}
-        kinds = {
-            kind: sum(seconds.get(stage, 0.0) for stage in stages) / 60 for kind, stages in KINDS.items()
-        }
+        kinds = {kind: sum(seconds.get(stage, 0.0) for stage in stages) / 60 for kind, stages in KINDS.items()}
         minutes = sum(seconds.values()) / 60
         total += minutes
-        money = [
-            None if price_per_hour is None else spent / 60 * price_per_hour for spent in (minutes, total)
-        ]
+        money = [None if price_per_hour is None else spent / 60 * price_per_hour for spent in (minutes, total)]
         entry = summary[iteration]
-        told = entry["gain_over_previous"], entry.get("passed_through"), entry.get("expected_next")
+        told = entry["gain_over_previous"], entry.get("skipped"), entry.get("expected_next")
         result.append(Cost(iteration, minutes, kinds, total, money[0], money[1], *told))
     return result
 

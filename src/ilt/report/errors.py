@@ -44,9 +44,7 @@ def scored(order: list[str], normaliser: str) -> pl.DataFrame:
         ).with_columns(pl.Series("errors", errors), pl.Series("units", units))
         known = frame["language"].unique().to_list()
         if not frame["id"].equals(last.filter(pl.col("language").is_in(known))["id"]):
-            raise IltError(
-                f"{path} and {paths.predictions(order[-1])} speak of different utterances; run `dvc repro`"
-            )
+            raise IltError(f"{path} and {paths.predictions(order[-1])} speak of different utterances; run `dvc repro`")
         frames.append(frame)
     return pl.concat(frames)
 

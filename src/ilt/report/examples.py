@@ -8,10 +8,10 @@ import polars as pl
 
 from ilt import paths
 from ilt.corpus.table import POOL_REFERENCE_TABLE
-from ilt.diff.compare import compare
-from ilt.diff.report import Row, Side, build_report
+from ilt.evaluation.comparison.changes import Row, Side, build_report
+from ilt.evaluation.comparison.compare import compare
+from ilt.evaluation.highlight import diff_spans
 from ilt.evaluation.normalise import normalise
-from ilt.highlight import diff_spans
 
 __all__ = ["SHOWN", "Misheard", "changed_labels", "worst"]
 
@@ -44,11 +44,7 @@ def worst(found: pl.DataFrame, normaliser: str) -> list[Misheard]:
     order = test["iteration"].unique(maintain_order=True).to_list()
     last = test.filter(pl.col("iteration") == order[-1], pl.col("errors") > 0)
     rate = pl.col("errors") / pl.max_horizontal(pl.lit(1), "units")
-    chosen = (
-        last.with_columns(_rate=rate)
-        .sort("_rate", "errors", "id", descending=[True, True, False])
-        .head(SHOWN)
-    )
+    chosen = last.with_columns(_rate=rate).sort("_rate", "errors", "id", descending=[True, True, False]).head(SHOWN)
     by_id = test.join(chosen.select("id"), on="id", how="semi").partition_by("id", as_dict=True)
     return [
         Misheard(
@@ -73,7 +69,7 @@ def changed_labels(before: str, after: str, normaliser: str) -> list[Row]:
     references = None
     if paths.POOL_REFERENCE.is_file():
         references = POOL_REFERENCE_TABLE.read(paths.POOL_REFERENCE).rename({"text": "reference"})
-    one, other = paths.labels(before, "fixed"), paths.labels(after, "fixed")
+    one, other = paths.labels(before, "corrected"), paths.labels(after, "corrected")
     found = compare(
         one, other, references if references is not None and len(references) else None, normaliser,
         only=["reworded"], where="split = 'pool'", limit=SHOWN,

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from ilt import paths
 from ilt.corpus.table import UTTERANCE_TABLE
-from ilt.diff.report import Row
+from ilt.evaluation.comparison.changes import Row
 from ilt.report.cost import Cost, costs_of
 from ilt.report.errors import ALL, error_tables, gains_of_last, scored
 from ilt.report.examples import Misheard, changed_labels, worst
 from ilt.report.pool import expected, fates, flags, funnel
 from ilt.report.sound import Sound, sounds
+
+if TYPE_CHECKING:
+    from ilt.stages.report import ReportPlan
 
 __all__ = ["Report", "gather", "language_name"]
 
@@ -104,7 +107,7 @@ def _history(iterations: list[str]) -> pl.DataFrame:
     rows = []
     for iteration in iterations:
         for stage in ("focus", "feedback", "fix"):
-            path = paths.metrics(iteration, stage)
+            path = paths.details(iteration, stage)
             told = paths.read_json(path) if path.is_file() else {}
             rows += [
                 {
@@ -124,27 +127,25 @@ def _speakers(ids: list[str]) -> dict[str, str | None]:
     return dict(wanted.select("id", "speaker").collect().iter_rows())
 
 
-def gather(
-    values: dict[str, Any], summary: dict[str, Any], series: dict[str, pl.DataFrame], costs: dict[str, Any]
-) -> Report:
+def gather(plan: ReportPlan, summary: dict[str, Any], series: dict[str, pl.DataFrame], costs: dict[str, Any]) -> Report:
     """Read what the report needs beside what the stage has made already.
 
-    values: data/plan/report.json. Raises IltError for tables that are missing, of another version, or of
+    Raises IltError for tables that are missing, of another version, or of
     different utterances, and for audio that cannot be read.
     """
-    order, normaliser = list(summary), values["normaliser"]
+    order, normaliser = list(summary), plan.normaliser
     iterations = order[1:]
-    latest = [name for name in iterations if not summary[name].get("passed_through")][-1]
-    previous = values["previous"][latest]
+    latest = [name for name in iterations if not summary[name].get("skipped")][-1]
+    previous = plan.previous[latest]
     found = scored(order, normaliser)
-    errors, gains = error_tables(found, values["bootstrap"], values["seed"])
+    errors, gains = error_tables(found, plan.bootstrap, plan.seed)
     misheard, changed = worst(found, normaliser), changed_labels(previous, latest, normaliser)
     ids = [*(row.id for row in misheard), *(row.id for row in changed)]
     return Report(
-        model=values["model"],
-        mode=values["mode"],
+        model=plan.model_id,
+        mode=plan.mode,
         normaliser=normaliser,
-        price_per_hour=values["report"]["price_per_hour"],
+        price_per_hour=plan.price_per_hour,
         order=order,
         latest=latest,
         previous=previous,
@@ -152,14 +153,14 @@ def gather(
         gold={name: paths.read_json(paths.evaluation(name))["gold"]["micro"] for name in order},
         errors=errors,
         gains=gains,
-        last_over=gains_of_last(found, values["bootstrap"], values["seed"]),
+        last_over=gains_of_last(found, plan.bootstrap, plan.seed),
         series=series,
         history=_history(iterations),
         expected=expected(iterations, normaliser),
         fates=fates(iterations),
         flags=flags(iterations),
         funnel=funnel(iterations),
-        costs=costs_of(costs, summary, values["report"]["price_per_hour"]),
+        costs=costs_of(costs, summary, plan.price_per_hour),
         worst=misheard,
         changed=changed,
         sounds=sounds(ids),

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from ilt.diff.phrases import spans_of
-from ilt.diff.text import cell, grid, isolated, marked_cell
-from ilt.figures import interval, percent
+from ilt.evaluation.comparison.phrases import spans_of
+from ilt.evaluation.figures import interval, percent
 from ilt.report.cost import spent, worth
 from ilt.report.errors import ALL
 from ilt.report.gather import Report, language_name
 from ilt.report.page import WORTH, language_rows
 from ilt.report.verdict import verdict_of
+from ilt.tools.diff.text import cell, grid, isolated, marked_cell
 
 __all__ = ["PICTURES", "to_markdown"]
 

@@ -9,10 +9,10 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ilt.diff.phrases import spans_of
+from ilt.evaluation.comparison.phrases import spans_of
+from ilt.evaluation.figures import interval, percent
+from ilt.evaluation.highlight import direction
 from ilt.evaluation.normalise import CER_LANGUAGES
-from ilt.figures import interval, percent
-from ilt.highlight import direction
 from ilt.report.cost import worth
 from ilt.report.draw import to_svg
 from ilt.report.errors import ALL
@@ -67,13 +67,9 @@ def _funnels(report: Report) -> list[dict[str, Any]]:
         counts = {(language, fate): count for language, fate, count in
                   here.select("language", "fate", "rows").iter_rows()}  # fmt: skip
         there = [fate for fate in FATES if (ALL, fate) in counts]
-        fates = [
-            (row["language"], [counts.get((row["language"], fate), 0) for fate in there]) for row in rows
-        ]
+        fates = [(row["language"], [counts.get((row["language"], fate), 0) for fate in there]) for row in rows]
         reasons = [FATES[fate] for fate in there]
-        found.append(
-            {"iteration": iteration, "rows": rows, "flags": flags, "reasons": reasons, "fates": fates}
-        )
+        found.append({"iteration": iteration, "rows": rows, "flags": flags, "reasons": reasons, "fates": fates})
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from ilt.figures import percent
+from ilt.evaluation.figures import percent
 from ilt.report import charts
 from ilt.report.draw import specification
 from ilt.report.errors import ALL
@@ -42,9 +42,7 @@ def _long(report: Report, keys: dict[str, dict[str, float | None]]) -> pl.DataFr
 
 def _with_intervals(errors: pl.DataFrame) -> pl.DataFrame:
     said = pl.format("{}, {}: {} % [{}, {}]", "iteration", "split", _pct("error"), _pct("low"), _pct("high"))
-    return errors.select("number", "iteration", "error", "low", "high", series="split", said=said).drop_nulls(
-        "error"
-    )
+    return errors.select("number", "iteration", "error", "low", "high", series="split", said=said).drop_nulls("error")
 
 
 def _errors(report: Report) -> pl.DataFrame:
@@ -66,8 +64,7 @@ def _languages(report: Report) -> list[tuple[str, Any]]:
     errors = errors.drop_nulls("error")
     languages = errors["language"]
     return [
-        (language_name(code), charts.language_chart(within.filter(languages == code), top))
-        for code in report.languages
+        (language_name(code), charts.language_chart(within.filter(languages == code), top)) for code in report.languages
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from ilt import paths
-from ilt.diff.compare import compare
+from ilt.evaluation.comparison.compare import compare
 from ilt.labels.table import LABEL_TABLE
 
 __all__ = ["LABEL_KEYS", "calibration", "churn", "funnel", "history"]
@@ -37,15 +37,15 @@ def funnel(iterations: list[str]) -> pl.DataFrame:
     for iteration in iterations:
         tables = {
             name: LABEL_TABLE.scan(paths.labels(iteration, name)).filter(pl.col("split") == "pool")
-            for name in ("selected", "fixed")
+            for name in ("selected", "corrected")
         }
         clean = pl.col("flags").list.len() == 0
         steps = {
             "heard": tables["selected"],
             "without flags": tables["selected"].filter(clean),
             "selected": tables["selected"].filter("selected"),
-            "kept after correction": tables["fixed"].filter("selected"),
-            "decided by people": tables["fixed"].filter(pl.col("source") == "human"),
+            "kept after correction": tables["corrected"].filter("selected"),
+            "decided by people": tables["corrected"].filter(pl.col("source") == "human"),
         }
         rows += [
             {
@@ -67,11 +67,9 @@ def calibration(iterations: list[str]) -> pl.DataFrame:
     rows = []
     for iteration in iterations:
         for stage in ("select", "correct"):
-            told = paths.read_json(paths.metrics(iteration, stage))
+            told = paths.read_json(paths.details(iteration, stage))
             bins = told.get("calibration", {}).get("bins", [])  # a stage that was left out has none
-            rows += [
-                {"iteration": iteration, "stage": stage, **part, "observed": part["true"]} for part in bins
-            ]
+            rows += [{"iteration": iteration, "stage": stage, **part, "observed": part["true"]} for part in bins]
     return pl.DataFrame(rows, schema=schema)
 
 
@@ -83,7 +81,7 @@ def churn(order: list[tuple[str, str]]) -> pl.DataFrame:
     """
     rows = []
     for number, (iteration, previous) in enumerate(order, start=1):
-        counts = compare(paths.labels(previous, "fixed"), paths.labels(iteration, "fixed"), limit=1).counts
+        counts = compare(paths.labels(previous, "corrected"), paths.labels(iteration, "corrected"), limit=1).counts
         total = counts.drop("language").sum().row(0, named=True)
         rows.append(
             {

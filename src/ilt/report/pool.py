@@ -37,7 +37,7 @@ _BY_REASON = (
     ("^dropped: expected error", "doubtful"),
     ("^dropped: true error", "wrong"),
 )
-_TRAINED = {"selected": "feedback", "fixed": "fix"}
+_TRAINED = {"selected": "feedback", "corrected": "fix"}
 """The label tables that decide, and the training that follows each."""
 
 
@@ -83,9 +83,7 @@ def expected(iterations: list[str], normaliser: str) -> dict[str, dict[str, floa
     for iteration in iterations:
         found[iteration] = {}
         for table in _TRAINED:
-            rows = (
-                _pool(iteration, table).filter("selected", pl.col("expected_error").is_not_null()).collect()
-            )
+            rows = _pool(iteration, table).filter("selected", pl.col("expected_error").is_not_null()).collect()
             units = frame_errors(rows, "text", "text", normaliser)[1]
             total = float((rows["expected_error"].to_numpy() * units).sum())
             found[iteration][table] = round(total / units.sum(), 6) if units.sum() else None
@@ -95,7 +93,7 @@ def expected(iterations: list[str], normaliser: str) -> dict[str, dict[str, floa
 def flags(iterations: list[str]) -> pl.DataFrame:
     """How many pool rows have each flag in the table that ends an iteration: iteration, flag, rows."""
     parts = [
-        _pool(iteration, "fixed")
+        _pool(iteration, "corrected")
         .select(flag=pl.col("flags").explode())
         .drop_nulls()
         .group_by("flag")
@@ -115,7 +113,7 @@ def funnel(iterations: list[str]) -> pl.DataFrame:
     """
     parts = []
     for iteration in iterations:
-        after = _pool(iteration, "fixed").select("id", "source", used="selected", last="text")
+        after = _pool(iteration, "corrected").select("id", "source", used="selected", last="text")
         both = _pool(iteration, "selected").join(after, on="id", how="left").collect()
         counts = {
             "pool": pl.len(),
@@ -128,7 +126,5 @@ def funnel(iterations: list[str]) -> pl.DataFrame:
         sums = [expression.cast(pl.Int64).alias(name) for name, expression in counts.items()]
         by_language = both.group_by("language").agg(sums).sort("language")
         together = both.select(pl.lit(ALL).alias("language"), *sums).head(1)
-        parts.append(
-            pl.concat([together, by_language]).select(pl.lit(iteration).alias("iteration"), pl.all())
-        )
+        parts.append(pl.concat([together, by_language]).select(pl.lit(iteration).alias("iteration"), pl.all()))
     return pl.concat(parts)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import soundfile
 
 from ilt.corpus.audio import RATE, decode_flac
-from ilt.review.clips import load_clips
+from ilt.corpus.clips import load_clips
 
 __all__ = ["MOST_SECONDS", "Sound", "sounds"]
 
@@ -36,9 +36,7 @@ def _uri(flac: bytes) -> str:
     if "MP3" not in soundfile.available_formats():
         return "data:audio/flac;base64," + base64.b64encode(flac).decode("ascii")
     buffer = io.BytesIO()
-    soundfile.write(
-        buffer, decode_flac(flac), RATE, format="MP3", subtype="MPEG_LAYER_III", compression_level=QUALITY
-    )
+    soundfile.write(buffer, decode_flac(flac), RATE, format="MP3", subtype="MPEG_LAYER_III", compression_level=QUALITY)
     return "data:audio/mpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ilt import paths
-from ilt.params import read_yaml
+from ilt.params import ITERATION_STAGES, read_yaml
 from ilt.report.forecast import expected_after_each
 from ilt.report.plots import LABEL_KEYS
 
@@ -20,8 +20,7 @@ LOCK = Path("dvc.lock")
 
 def _entry(found: dict[str, Any]) -> dict[str, Any]:
     entry: dict[str, Any] = {
-        split: {key: found[split][key] for key in ("micro", "macro", "unnormalised", "by_language")}
-        for split in SPLITS
+        split: {key: found[split][key] for key in ("micro", "macro", "unnormalised", "by_language")} for split in SPLITS
     }
     labels = found.get("labels", {})
     entry["labels"] = {key: labels.get(key) for key in LABEL_KEYS} | {
@@ -31,8 +30,8 @@ def _entry(found: dict[str, Any]) -> dict[str, Any]:
     entry["gain"] = found.get("gain", zero)
     entry["gain_over_previous"] = found.get("gain_over_previous", zero)
     entry["train_dev_gap"] = found["train_dev_gap"]
-    if "passed_through" in found:
-        entry["passed_through"] = found["passed_through"]
+    if "skipped" in found:
+        entry["skipped"] = found["skipped"]
     return entry
 
 
@@ -43,17 +42,17 @@ def summarise(iterations: list[str]) -> dict[str, Any]:
         # Where languages began later, the base was scored on them too: it is compared with the last one.
         found["base"] |= found[iterations[-1]].get("base", {})
     summary = {name: _entry(entry) for name, entry in found.items()}
-    ran = [name for name in iterations if not summary[name].get("passed_through")]
+    ran = [name for name in iterations if not summary[name].get("skipped")]
     expected = expected_after_each([summary[name]["gain_over_previous"]["micro"] for name in ran])
     for name, told in zip(ran, expected, strict=True):
         summary[name]["expected_next"] = told
     return summary
 
 
-def costs_in(iterations: list[str], stages: list[str]) -> dict[str, Any]:
+def costs_in(iterations: list[str]) -> dict[str, Any]:
     """By iteration and stage what it cost, from data/costs; what did not run has no entry."""
     result: dict[str, Any] = {}
-    for iteration, names in [("base", ["baseline"]), *((it, stages) for it in iterations)]:
+    for iteration, names in [("base", ("baseline",)), *((it, ITERATION_STAGES) for it in iterations)]:
         files = {name: paths.costs(iteration, name) for name in names}
         result[iteration] = {name: paths.read_json(path) for name, path in files.items() if path.is_file()}
     return result
@@ -75,13 +74,10 @@ class _Lock:
     def __init__(self) -> None:
         stages: dict[str, Any] = (read_yaml(LOCK, "") or {}).get("stages", {}) if LOCK.is_file() else {}
         self.deps = {
-            name: {dep["path"]: dep.get("md5") for dep in stage.get("deps", [])}
-            for name, stage in stages.items()
+            name: {dep["path"]: dep.get("md5") for dep in stage.get("deps", [])} for name, stage in stages.items()
         }
         self.made = {
-            out["path"]: (out.get("md5"), name)
-            for name, stage in stages.items()
-            for out in stage.get("outs", [])
+            out["path"]: (out.get("md5"), name) for name, stage in stages.items() for out in stage.get("outs", [])
         }
         self.known: dict[str, bool] = {}
 
@@ -95,8 +91,7 @@ class _Lock:
             self.known[stage] = stage in self.deps and all(
                 self._as_planned(path, md5)
                 if Path(path).is_relative_to(paths.DATA / "plan")
-                else path not in self.made
-                or (self.made[path][0] == md5 and self.finished(self.made[path][1]))
+                else path not in self.made or (self.made[path][0] == md5 and self.finished(self.made[path][1]))
                 for path, md5 in self.deps[stage].items()
             )
         return self.known[stage]
@@ -111,7 +106,7 @@ def so_far() -> SoFar | None:
     plan = paths.plan("report")
     if not plan.is_file() or not paths.evaluation("base").is_file():
         return None
-    told, lock = paths.read_json(plan), _Lock()
+    told, lock = paths.read_json(plan)["parameters"], _Lock()
     order: list[str] = told["iterations"]
     count = 0
     while count < len(order) and (
@@ -119,6 +114,4 @@ def so_far() -> SoFar | None:
     ):
         count += 1
     done = order[:count]
-    return SoFar(
-        summarise(done), costs_in(done, told["stages"]), told["report"]["price_per_hour"], order[count:]
-    )
+    return SoFar(summarise(done), costs_in(done), told["price_per_hour"], order[count:])

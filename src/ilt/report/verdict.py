@@ -7,7 +7,7 @@ from itertools import count
 
 import polars as pl
 
-from ilt.figures import interval, percent
+from ilt.evaluation.figures import interval, percent
 from ilt.report.cost import Cost, spent, worth
 from ilt.report.errors import ALL
 from ilt.report.forecast import how_it_did
@@ -74,9 +74,8 @@ def _next(report: Report) -> str:
         [cost.expected["gain"] if cost.expected else None for cost in ran],
         [cost.gain["micro"] for cost in ran],
     )
-    return (
-        f" One more is expected to gain {100 * gain:+.1f} points for about {price} ({how}); a rule of thumb"
-        + (f": {before}." if before else ".")
+    return f" One more is expected to gain {100 * gain:+.1f} points for about {price} ({how}); a rule of thumb" + (
+        f": {before}." if before else "."
     )
 
 
@@ -86,9 +85,7 @@ def _passed(report: Report) -> str:
     by_reason: dict[str, list[str]] = {}
     for cost in report.passed:
         by_reason.setdefault(cost.passed or "", []).append(cost.iteration)
-    return "".join(
-        f" {listed(names)} passed the model through at no cost: {why}." for why, names in by_reason.items()
-    )
+    return "".join(f" {listed(names)} passed the model through at no cost: {why}." for why, names in by_reason.items())
 
 
 def _stop(report: Report) -> str:
@@ -142,9 +139,7 @@ def _languages(report: Report) -> str:
     )
     if sure:
         gained = [row for row in test.sort("micro").iter_rows(named=True) if kinds[row["language"]] == "gain"]
-        ends = [
-            f"{100 * row['micro']:+.1f} ({language_name(row['language'])})" for row in (gained[0], gained[-1])
-        ]
+        ends = [f"{100 * row['micro']:+.1f} ({language_name(row['language'])})" for row in (gained[0], gained[-1])]
         said += f", from {ends[0]} to {ends[1]} points" if sure > 1 else f", by {ends[0]} points"
     if unclear and sure:
         said += f"; not clear: {listed(unclear)}"
@@ -170,8 +165,7 @@ def _notes(report: Report) -> list[str]:
     if report.summary[best]["dev"]["micro"] < report.summary[report.last]["dev"]["micro"]:
         rates = [percent(report.summary[name]["dev"]["micro"]) for name in (best, report.last)]
         notes.append(
-            f"On dev, {best} is better than {report.last} ({rates[0]} against {rates[1]} %): consider "
-            f"keeping {best}."
+            f"On dev, {best} is better than {report.last} ({rates[0]} against {rates[1]} %): consider keeping {best}."
         )
     for code in report.languages:
         heard = report.errors.filter(pl.col("split") == "test", pl.col("language") == code)["iteration"]

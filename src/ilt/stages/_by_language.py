@@ -12,19 +12,20 @@ from typing import Any
 
 import polars as pl
 
-from ilt.asr.batching import workers_of
+from ilt.asr.device import pick_workers
+from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import Lineage
-from ilt.asr.recogniser import Recogniser, load_recogniser
+from ilt.asr.recogniser import Recogniser
 from ilt.errors import IltError
 from ilt.evaluation.scoring import frame_errors
-from ilt.params import MixtureParams, ModelParams, TrainParams
+from ilt.params import MixtureParams, RecogniserParams, TrainParams
 from ilt.training.batches import Example
-from ilt.training.live import live_log
-from ilt.training.mixture import share_steps
+from ilt.training.log import csv_log
+from ilt.training.mixture import allocate_steps
 from ilt.training.trainer import Errors, TrainResult, total_steps, train_adapter
 
-__all__ = ["Material", "train_experts"]
+__all__ = ["Material", "train_language_adapters"]
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,12 @@ def _pooled(
     return entries
 
 
-def train_experts(
+def train_language_adapters(
     lineage: Lineage,
     material: Material,
     store: FeatureStore,
     params: TrainParams,
-    model: ModelParams,
+    model: RecogniserParams,
     mixture: MixtureParams,
     scale: float,
     seed: int,
@@ -110,7 +111,7 @@ def train_experts(
 ) -> tuple[Lineage, dict[str, Any]]:
     """Train one adapter for each language that has gold, and save it to `folder`/LANGUAGE.
 
-    The steps of the stage are split over languages by their rows (`share_steps`), so that they are as many
+    The steps of the stage are split over languages by their rows (`allocate_steps`), so that they are as many
     as with one adapter. judge: from rows and what they are called, what measures a recogniser on them.
     work, live: where checkpoints lie and where a training can be watched, a folder for each language, so that
     a killed stage goes on in the language that it was in.
@@ -122,7 +123,7 @@ def train_experts(
     frame = store.extractor.hop_length / store.extractor.sampling_rate
     seconds = frame * sum(store.frames[example.id] for example in material.gold)
     share = mixture.replay_share if material.replay else 0.0
-    steps = share_steps(total_steps(params, len(material.gold), seconds, share), rows, mixture.temperature)
+    steps = allocate_steps(total_steps(params, len(material.gold), seconds, share), rows, mixture.temperature)
     results: dict[str, TrainResult] = {}
     after = lineage
     for language, part in parts.items():
@@ -131,9 +132,9 @@ def train_experts(
             load_recogniser(lineage.of_language(language), model), part.gold, part.pseudo, store,
             params.model_copy(update={"steps": steps[language], "epochs": None}),
             seed ^ zlib.crc32(language.encode()), judge(part.dev, "dev"), folder / language, work / language,
-            workers=workers_of(model), replay=part.replay, mixture=mixture, scale=scale,
+            workers=pick_workers(), replay=part.replay, mixture=mixture, scale=scale,
             train_error=judge(part.heard_gold, "gold") if len(part.heard_gold) else None,
-            log=live_log(live / language),
+            log=csv_log(live.with_name(f"{live.stem}.{language}.csv")),
         )  # fmt: skip
         after = after.with_adapter(folder / language, language, scale)
     units = {name: _units(part.dev, normaliser) for name, part in parts.items()}

@@ -1,8 +1,7 @@
-"""What all stages share: arguments, errors without a traceback, costs, a folder to resume from."""
+"""Stages: what each declares, and how DVC runs one. From the declarations come plan files and dvc.yaml."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
@@ -15,63 +14,130 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel
-
-import ilt
 from ilt import paths
+from ilt.digest import code_digest, forget
 from ilt.errors import IltError
-from ilt.params import TRAINING_STAGES
-from ilt.stages._seed import stage_seed
+from ilt.params import TRAINING_STAGES, Resolved, Section, validated
 
-__all__ = ["Stage", "run_stage"]
+__all__ = ["ORDER", "Plan", "Run", "Stage", "package_versions", "run_stage", "stage_named"]
 
-Section = TypeVar("Section", bound=BaseModel)
+ORDER = (
+    "plan", "sources", "corpus", "baseline", "evaluate_base",
+    "intake", "focus", "label", "select", "feedback", "correct", "fix", "predict", "evaluate",
+    "report",
+)  # fmt: skip
+"""All stages, in the order in which dvc.yaml has them: each is the module of its name in `ilt.stages`."""
 
 TICK = 10.0
 """Seconds between two notes of how long a stage has run."""
 
-DECIDES = ("asr", "corpus", "evaluation", "labels", "stages", "training")
-"""Packages of ilt whose code decides what a stage makes."""
+RECORDED = ("torch", "transformers", "peft")
+"""Packages whose versions are recorded with the costs of a stage: another one may change last digits."""
 
 
-@functools.cache
-def _code() -> tuple[Path, ...]:
-    own = Path(ilt.__file__).parent
-    return tuple(sorted(path for name in DECIDES for path in (own / name).rglob("*.py")))
+class Plan(Section):
+    """The parameters that decide the result of one run of a stage, and no others.
+
+    skip: why the parameters skip the stage, which then passes on what it was given; null where it runs.
+    """
+
+    skip: str | None = None
+
+    def chosen_modules(self) -> tuple[str, ...]:
+        """Return the modules of registries that these parameters choose."""
+        return ()
+
+
+P = TypeVar("P", bound=Plan)
+
+
+@dataclass(frozen=True)
+class Stage(Generic[P]):
+    """The declaration of one stage.
+
+    plan:     the model of its parameters.
+    resolve:  makes a plan from the parameters and the name of the iteration.
+    inputs, outputs: paths by the names of the iteration and of the one before it.
+    body:     computes the outputs.
+    iterated: whether there is one in each iteration.
+    always:   whether DVC runs it every time, since it looks at what DVC does not watch.
+    costed:   whether its costs are an output.
+    metrics:  outputs that git keeps; the first is DVC's metrics file.
+    """
+
+    name: str
+    plan: type[P]
+    resolve: Callable[[Resolved, str], P]
+    inputs: Callable[[str, str], list[Path]]
+    outputs: Callable[[str, str], list[Path]]
+    body: Callable[[Run[P]], None]
+    iterated: bool = True
+    always: bool = False
+    costed: bool = True
+    metrics: tuple[Path, ...] = ()
+    description: str = ""
+
+    @property
+    def module(self) -> str:
+        """The module that declares the stage."""
+        return f"ilt.stages.{self.name}"
+
+    def code(self, plan: P) -> str:
+        """Return the digest of the code that decides the result under these parameters."""
+        return code_digest(self.module, *plan.chosen_modules())
+
+
+def stage_named(name: str) -> Stage[Any]:
+    """Return the declaration of a stage; `plan` has none, since nothing decides it but params.yaml."""
+    stage: Stage[Any] = import_module(f"ilt.stages.{name}").STAGE
+    return stage
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that a result's last digits depend on."""
+    known = {}
+    for name in RECORDED:
+        with suppress(PackageNotFoundError):
+            known[name] = version(name)
+    return known
 
 
 @dataclass
-class Stage:
-    """One run of one stage."""
+class Run(Generic[P]):
+    """One run of a stage.
 
-    name: str
+    code:  digest of the code that decides the result.
+    notes: what the body adds to the costs.
+    """
+
+    stage: Stage[P]
     iteration: str
-    values: dict[str, Any]
+    plan: P
+    code: str
     notes: dict[str, Any] = field(default_factory=dict)
     _work: list[Path] = field(default_factory=list)
     _spent_before: float = 0.0
     _ended: threading.Event = field(default_factory=threading.Event)
     _clocks: list[threading.Thread] = field(default_factory=list)
 
-    def section(self, name: str, kind: type[Section]) -> Section:
-        """A section of the resolved parameters."""
-        return kind.model_validate(self.values[name])
-
     @property
-    def seed(self) -> int:
-        """A seed of this stage's own, from the global one."""
-        return stage_seed(self.values["seed"], self.iteration, self.name)
+    def name(self) -> str:
+        """The name of the stage."""
+        return self.stage.name
 
     def work(self, *inputs: Path, also: str = "") -> Path:
-        """A folder for checkpoints and shards, named by parameters, code, what is in `inputs`, and `also`.
+        """Return a folder for checkpoints and shards, named by plan, code, the content of `inputs`, and `also`.
 
         A killed run finds it again only if nothing that matters changed. It is removed at the end.
         """
-        digest = hashlib.sha256(json.dumps([self.values, also], sort_keys=True).encode())
-        for path in [*_code(), *inputs]:
+        named = [self.plan.model_dump(mode="json"), self.code, also]
+        digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode())
+        for path in inputs:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         folder = paths.WORK / "work" / f"{self.iteration}-{self.name}-{digest.hexdigest()[:16]}"
@@ -81,7 +147,7 @@ class Stage:
         return folder
 
     def _keep_time(self, folder: Path) -> None:
-        """Note now and then how long the stage has run, so that costs know of the time of a killed run."""
+        """Note now and then how long the stage has run, so that costs include the time of a killed run."""
         file = folder / "spent.json"
         before = float(paths.read_json(file)["seconds"]) if file.is_file() else 0.0
         began = time.monotonic()
@@ -98,7 +164,7 @@ class Stage:
     def finish(self, seconds: float | None) -> None:
         """Write the costs, unless `seconds` is None, and drop what was only for a restart.
 
-        seconds: of this run; what runs took that were killed before it is added.
+        seconds: of this run; the time of runs that were killed before it is added.
         """
         self._ended.set()
         for clock in self._clocks:
@@ -107,75 +173,69 @@ class Stage:
             seconds += self._spent_before
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             costs = {"seconds": round(seconds, 2), "peak_memory_mb": round(peak, 1), **self.notes}
+            costs["versions"] = package_versions()
             paths.write_json(paths.costs(self.iteration, self.name), costs)
         for folder in self._work:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_code() -> None:
-    """Raise IltError where the modules that run are not those of the repository that the stage runs in.
-
-    An experiment runs in a copy of the repository, whose code DVC hashes, while an editable install is that
-    of the workspace, where somebody may have changed it since.
-    """
-    runs, own = Path(ilt.__file__).parent, Path("src/ilt").resolve()
-    if runs == own:
-        return
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    loaded = {Path(file) for file in files if file}
-    for path in sorted(path for path in loaded if path.is_relative_to(runs)):
-        there = own / path.relative_to(runs)
-        if there.is_file() and there.read_bytes() != path.read_bytes():
-            raise IltError(
-                f"{there} is not what runs, {path}: it was changed after this experiment was made. Run it "
-                "again; or with its own code: PYTHONPATH=src before `dvc queue start` or `dvc exp run`"
-            )
+def planned(stage: Stage[P], iteration: str | None) -> Run[P]:
+    """Return the run that the plan file asks for. Raises IltError where it is missing or of other code."""
+    path = paths.plan(stage.name, iteration)
+    if not path.is_file():
+        raise IltError(f"{path} is missing; run `dvc repro`, which starts with the stage `plan`")
+    content = paths.read_json(path)
+    plan = validated(stage.plan, content.get("parameters"), file=str(path))
+    run = Run(stage, iteration or "base", plan, str(content.get("code")))
+    check_code(run, "`dvc repro` plans it anew")
+    return run
 
 
-def run_stage(name: str, body: Callable[[Stage], None], iterated: bool = True, costed: bool = True) -> None:
+def check_code(run: Run[Any], advice: str) -> None:
+    """Raise IltError where the code that decides the result is not the one that was planned."""
+    forget()  # the sources may have been edited since they were read
+    if run.stage.code(run.plan) != run.code:
+        raise IltError(
+            f"the code that decides {run.name} is another than the plan was made with, so that what it makes "
+            f"would be recorded as the work of code that did not run: {advice}"
+        )
+
+
+def run_stage(stage: Stage[Any]) -> None:
     """Run a stage as a program: `python -m ilt.stages.NAME [ITERATION]`.
 
-    costed: whether the stage has its costs among its outs.
+    Its code is compared with the plan's at the start and at the end: what changes in between is not recorded.
     """
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*")  # PEFT asks the old name
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     started = time.monotonic()
-    iteration = sys.argv[1] if iterated else "base"
     try:
-        path = paths.plan(name, iteration if iterated else None)
-        if not path.is_file():
-            raise IltError(f"{path} is missing; run `dvc repro`, which starts with the stage `plan`")
-        _check_code()
-        stage = Stage(name, iteration, paths.read_json(path))
-        body(stage)
-        _check_code()  # with the modules that were loaded late
-        stage.finish(time.monotonic() - started if costed else None)
+        if stage.iterated and len(sys.argv) != 2:
+            raise IltError(f"{stage.name} runs for one iteration: python -m {stage.module} ITERATION, as it1")
+        run = planned(stage, sys.argv[1] if stage.iterated else None)
+        stage.body(run)
+        check_code(run, "the code changed while the stage ran; run `dvc repro` again")
+        run.finish(time.monotonic() - started if stage.costed else None)
     except IltError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         sys.exit(1)
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
-        why = str(error).splitlines()[0] if str(error) else "no memory"
-        print(f"ERROR: {name} is out of memory ({why}): {_leaner(name)}", file=sys.stderr)
+        reason = str(error).splitlines()[0] if str(error) else "no memory"
+        print(f"ERROR: {stage.name} is out of memory ({reason}): {_memory_advice(stage.name)}", file=sys.stderr)
         sys.exit(1)
 
 
-def _leaner(name: str) -> str:
-    """What a stage that is out of memory could do with."""
+def _memory_advice(name: str) -> str:
+    """Return what helps a stage that is out of memory."""
+    doctor = "`ilt doctor` says what this machine can hold; a smaller model, model.dtype: bfloat16"
     if name in TRAINING_STAGES:
-        return (
-            "`ilt doctor` says what this machine can hold; a smaller model, model.dtype: bfloat16, and this "
-            "stage's lora.r, lora.encoder: false or gradient_checkpointing: true need less"
-        )
-    if name in ("baseline", "label", "correct", "evaluate"):
-        return (
-            "`ilt doctor` says what this machine can hold; a smaller model or model.dtype: bfloat16 need less"
-        )
-    return (
-        "it holds tables and audio of the corpus, and no model: give it more memory, or less else to share it"
-    )
+        return f"{doctor}, and this stage's lora.r, lora.encoder: false or gradient_checkpointing: true need less"
+    if name in ("baseline", "label", "correct", "predict"):
+        return f"{doctor} need less"
+    return "it holds tables and audio of the corpus, and no model: give it more memory, or less else to share it"
 
 
 def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:

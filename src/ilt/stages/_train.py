@@ -8,24 +8,30 @@ from pathlib import Path
 import polars as pl
 
 from ilt import paths
-from ilt.asr.batching import Batching, workers_of
+from ilt.asr.batching import Batching
+from ilt.asr.device import pick_workers
+from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import Lineage, read_lineage
-from ilt.asr.recogniser import Recogniser, load_recogniser
+from ilt.asr.recogniser import Recogniser
 from ilt.asr.transcribe import transcribe_table
 from ilt.corpus.intake import read_intake
 from ilt.errors import IltError
 from ilt.evaluation.scoring import frame_errors
 from ilt.labels.table import LABEL_TABLE
-from ilt.params import MergeParams, MixtureParams, ModelParams, TrainParams
-from ilt.stages._by_language import Material, train_experts
-from ilt.stages._stage import Stage
+from ilt.params import per_language_stages
+from ilt.stages._by_language import Material, train_language_adapters
+from ilt.stages._stage import Run
+from ilt.stages._train_plan import TrainPlan
 from ilt.training.batches import Example
-from ilt.training.live import live_log
-from ilt.training.mixture import own_stages
+from ilt.training.log import csv_log
 from ilt.training.trainer import Errors, total_steps, train_adapter
 
 __all__ = ["train_stage"]
+
+
+TRAIN_EVALUATION_ROWS = 60
+"""Rows of gold that are measured beside dev, to see what is learnt by heart; no decision depends on it."""
 
 
 def _examples(frame: pl.DataFrame) -> list[Example]:
@@ -80,42 +86,41 @@ def _spread(rows: pl.DataFrame, count: int) -> pl.DataFrame:
     return kept.drop("_at").sort("id")
 
 
-def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
+def train_stage(run: Run[TrainPlan], start: Path, labels: Path | None) -> None:
     """Train the adapter of a stage over the lineage in `start`, on gold and the selected rows of `labels`.
 
     Writes the adapter, the lineage with it, and the history of the training.
     """
-    params, mode = stage.section("train", TrainParams), stage.values["mode"]
-    lineage = read_lineage(start).start_of(stage.name, stage.values["scope"])
-    folder = paths.adapter(stage.iteration, stage.name)
+    plan = run.plan
+    params, mode, scope = plan.train, plan.adapter.mode, plan.adapter.scope
+    lineage = read_lineage(start).start_of(run.name, scope)
+    folder = paths.adapter(run.iteration, run.name)
     under, start_from = lineage, None
     if mode == "continue" and lineage.adapters:
         start_from = Path(lineage.adapters[-1].path)
         under = Lineage(lineage.id, lineage.revision, lineage.content, lineage.adapters[:-1])
-    inputs = paths.intake(stage.iteration)
-    table = read_intake(stage.iteration)
+    inputs = paths.intake(run.iteration)
+    table = read_intake(run.iteration)
     gold = _examples(table.filter(pl.col("split") == "gold"))
     pseudo = _selected(labels, params.gold_share) if labels else []
-    mixture, scale = stage.section("mixture", MixtureParams), stage.section("merge", MergeParams).scale
-    if stage.values.get("stages"):
+    mixture, scale = plan.mixture, plan.adapter.scale
+    if plan.replaces:
         seconds = float(table.filter(pl.col("split") == "gold")["duration"].sum())
-        replaced = [TrainParams.model_validate(section) for section in stage.values["stages"]]
+        replaced = plan.replaces
         params = params.model_copy(
             update={
-                "steps": sum(
-                    total_steps(each, len(gold), seconds, mixture.replay_share) for each in replaced
-                ),
+                "steps": sum(total_steps(each, len(gold), seconds, mixture.replay_share) for each in replaced),
                 "epochs": None,
                 "evaluations": sum(each.evaluations for each in replaced),
             }
         )
-    model = stage.section("model", ModelParams)
+    model = plan.model
     if mode == "full" and model.dtype == "auto":
         # A step is smaller than what bfloat16 tells apart: most weights would stay where they are.
         model = model.model_copy(update={"dtype": "float32"})
     replay = _replay(table, mixture.replay_share)
-    experts = stage.name in own_stages(stage.values["scope"])
-    recogniser = load_recogniser(under.trunk if experts else under, model)
+    experts = run.name in per_language_stages(scope)
+    recogniser = load_recogniser(under.shared if experts else under, model)
     long = [example.id for example in pseudo if not recogniser.fits(example.text)]
     if long:
         pseudo = [example for example in pseudo if recogniser.fits(example.text)]
@@ -123,26 +128,26 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
             f"  {len(long)} labels of the pool are longer than the {recogniser.max_tokens} tokens that the "
             f"model can write and are not trained on, for example {', '.join(long[:5])}"
         )
-    store = FeatureStore(table, recogniser.extractor, model.feature_cache_mb)
+    store = FeatureStore(table, recogniser.extractor)
     dev = _spread(table.filter(pl.col("split") == "dev"), params.evaluation_rows)
-    work = stage.work(start, inputs, *([labels] if labels else []))
+    work = run.work(start, inputs, *([labels] if labels else []))
 
     def judge(rows: pl.DataFrame, what: str) -> Callable[[Recogniser], Errors]:
-        return _errors_on(what, rows, store, Batching.of(model), stage.values["normaliser"])
+        return _errors_on(what, rows, store, Batching.of(model), plan.normaliser)
 
-    heard_gold = _spread(table.filter(pl.col("split") == "gold"), params.train_evaluation_rows)
-    live = paths.live(stage.iteration, stage.name)
+    heard_gold = _spread(table.filter(pl.col("split") == "gold"), TRAIN_EVALUATION_ROWS)
+    live = paths.training_log(run.iteration, run.name)
     if experts:
         del recogniser
-        after, told = train_experts(
+        after, told = train_language_adapters(
             under, Material(gold, pseudo, replay, dev, heard_gold), store, params, model, mixture, scale,
-            stage.seed, judge, folder, work, live, stage.values["normaliser"],
+            params.seed, judge, folder, work, live, plan.normaliser,
         )  # fmt: skip
     else:
         result = train_adapter(
-            recogniser, gold, pseudo, store, params, stage.seed, judge(dev, "dev"), folder, work, start_from,
-            workers_of(model), judge(heard_gold, "gold") if len(heard_gold) else None, live_log(live),
-            mode == "full", replay, mixture, scale, keep_best=stage.values.get("keep_best", False),
+            recogniser, gold, pseudo, store, params, params.seed, judge(dev, "dev"), folder, work, start_from,
+            pick_workers(), judge(heard_gold, "gold") if len(heard_gold) else None, csv_log(live),
+            mode == "full", replay, mixture, scale, keep_best=bool(plan.replaces),
         )  # fmt: skip
         after = under.with_adapter(folder, scale=scale)
         told = {
@@ -152,11 +157,11 @@ def train_stage(stage: Stage, start: Path, labels: Path | None) -> None:
             "history": result.history,
             "trainable_parameters": result.trainable,
         }
-    after.write(paths.lineage(stage.iteration, stage.name))
+    after.write(paths.lineage(run.iteration, run.name))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    stage.notes |= {"trainable_parameters": told["trainable_parameters"], "adapter_bytes": size}
+    run.notes |= {"trainable_parameters": told["trainable_parameters"], "adapter_bytes": size}
     paths.write_json(
-        paths.metrics(stage.iteration, stage.name),
+        paths.details(run.iteration, run.name),
         {
             **told,
             "gold": len(gold),

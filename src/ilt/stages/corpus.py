@@ -1,9 +1,8 @@
 """corpus: utterances in, checked in one pass before anything is trained.
 
-In: data/plan/corpus.json, data/corpus/sources.json (and what it hashes). Out: data/corpus/utterances.parquet,
-pool_reference.parquet (only auditing reads it), quarantine.parquet (what was left out, and why),
-origins.parquet (where each utterance comes from); data/intake/base.parquet and base.reference.parquet (what
-takes part from the start, see the stage intake).
+In: data/corpus/sources.json (and what it hashes), the identity of the base. Out: data/corpus/utterances.parquet,
+pool_reference.parquet (for audits alone), quarantine.parquet (rows that were skipped, and why), origins.parquet
+(the source of each utterance); the utterances that take part in `base`, see the stage intake.
 """
 
 from __future__ import annotations
@@ -11,54 +10,98 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from ilt import paths
-from ilt.asr.languages import allowed_languages, check_languages
-from ilt.asr.recogniser import context_seconds, known_languages
+from ilt.asr.languages import allowed_languages, check_languages, context_seconds, known_languages
+from ilt.corpus.formats import FORMATS
 from ilt.corpus.intake import write_intake
 from ilt.corpus.table import ORIGIN_TABLE, POOL_REFERENCE_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
-from ilt.corpus.validate import check_corpus, say_small_dev
+from ilt.corpus.validate import check_corpus, warn_of_small_dev
 from ilt.errors import IltError, ProblemsError
-from ilt.params import CorpusParams
-from ilt.stages._stage import Stage, run_stage
+from ilt.params import CorpusParams, DemoParams, Resolved
+from ilt.stages._stage import Plan, Run, Stage, run_stage
 
 
-def body(stage: Stage) -> None:
-    params = stage.section("corpus", CorpusParams)
-    model = stage.values["model"]
-    longest = context_seconds(model["id"], model["revision"])
-    known, taken_for = known_languages(model["id"], model["revision"]), model["languages"]
+def relevant(params: CorpusParams) -> CorpusParams:
+    """Return the parameters of a corpus without those of other sources, which change nothing."""
+    unused: dict[str, dict[str, Any]] = {
+        "demo": {"manifest": None, "sources": [], "pool_reference": None},
+        "manifest": {"sources": [], "demo": DemoParams()},
+        "sources": {"manifest": None, "demo": DemoParams()},
+    }
+    return params.model_copy(update=unused[params.source])
+
+
+def chosen_formats(params: CorpusParams) -> tuple[str, ...]:
+    """Return the modules that read the sources of a corpus."""
+    names = {"demo": ["demo"], "manifest": ["nemo"]}.get(params.source, [source.format for source in params.sources])
+    return tuple(sorted({FORMATS.module(name) for name in names}))
+
+
+class CorpusPlan(Plan):
+    """The corpus and what of the model limits it.
+
+    seed:  of the demo; 0 for people's speech, of which nothing is drawn.
+    later: languages that begin with an iteration, those of the first such iteration first.
+    """
+
+    seed: int
+    corpus: CorpusParams
+    model_id: str
+    revision: str | None
+    language_alias: dict[str, str]
+    later: list[list[str]]
+
+    def chosen_modules(self) -> tuple[str, ...]:
+        return chosen_formats(self.corpus)
+
+
+def resolve(resolved: Resolved, _: str) -> CorpusPlan:
+    params = resolved.params
+    return CorpusPlan(
+        seed=params.seed if params.corpus.source == "demo" else 0,
+        corpus=relevant(params.corpus),
+        model_id=params.model.id,
+        revision=params.model.revision,
+        language_alias=resolved.language_alias(),
+        later=resolved.later_languages(),
+    )
+
+
+def body(run: Run[CorpusPlan]) -> None:
+    plan, params = run.plan, run.plan.corpus
+    longest = context_seconds(plan.model_id, plan.revision)
+    known, language_alias = known_languages(plan.model_id, plan.revision), plan.language_alias
     write: Callable[[Path], None]
     quarantine, origins = QUARANTINE_TABLE.empty(), ORIGIN_TABLE.empty()
     if params.source == "demo":
-        from ilt.corpus.demo import demo_corpus
-
         longest = min(longest, params.max_duration or longest)
-        check_languages(params.demo.languages, known, taken_for, model["id"])
-        rows, references = demo_corpus(params.demo, stage.values["seed"], longest, stage.values["later"])
+        check_languages(params.demo.languages, known, language_alias, plan.model_id)
+        rows, references = FORMATS.load("demo")(params.demo, plan.seed, longest, plan.later)
         write = partial(UTTERANCE_TABLE.write, rows)
     else:
         from ilt.corpus.build import read_corpus
-        from ilt.corpus.manifest import read_references
+        from ilt.corpus.formats.manifest import read_references
 
-        found = read_corpus(params, longest, allowed_languages(known, taken_for))
-        if found.problems and params.on_invalid == "fail":
+        imported = read_corpus(params, longest, allowed_languages(known, language_alias))
+        if imported.problems and params.on_invalid == "fail":
             raise ProblemsError(
-                "the corpus has problems; mend them (`ilt validate` lists them all), or leave rows out with "
+                "the corpus has problems; mend them (`ilt validate` lists them all), or skip those rows with "
                 "corpus.on_invalid=quarantine",
-                found.problems,
+                imported.problems,
             )
-        rows, references = found.rows, found.references
+        rows, references = imported.rows, imported.references
         if params.pool_reference:
             given = read_references(Path(params.pool_reference))
             references = pl.concat([references.join(given, on="id", how="anti"), given])
-        quarantine, origins = found.quarantine, found.origins
-        write = found.write
-    check_languages(rows["language"].unique(), known, taken_for, model["id"])
+        quarantine, origins = imported.quarantine, imported.origins
+        write = imported.write
+    check_languages(rows["language"].unique(), known, language_alias, plan.model_id)
     check_corpus(rows)
-    later = [code for wave in stage.values["later"] for code in wave]
+    later = [code for wave in plan.later for code in wave]
     if missing := sorted(set(later) - set(rows["language"])):
         raise IltError(
             f"languages.{missing[0]}.from: the corpus has no utterances of {missing[0]!r}; there are "
@@ -66,7 +109,7 @@ def body(stage: Stage) -> None:
         )
     first = rows.filter(~pl.col("language").is_in(later))
     check_corpus(first)
-    say_small_dev(first)
+    warn_of_small_dev(first)
     pool = rows.filter(pl.col("split") == "pool")["id"].implode()
     POOL_REFERENCE_TABLE.write(references.filter(pl.col("id").is_in(pool)), paths.POOL_REFERENCE)
     QUARANTINE_TABLE.write(quarantine, paths.QUARANTINE)
@@ -80,5 +123,22 @@ def body(stage: Stage) -> None:
         print(f"  quarantined: {len(quarantine)} problems, listed in {paths.QUARANTINE}")
 
 
+STAGE = Stage(
+    name="corpus",
+    plan=CorpusPlan,
+    resolve=resolve,
+    inputs=lambda _, __: [paths.SOURCES, paths.lineage("base")],
+    outputs=lambda _, __: [
+        paths.UTTERANCES,
+        paths.POOL_REFERENCE,
+        paths.QUARANTINE,
+        paths.ORIGINS,
+        paths.intake("base"),
+        paths.intake_reference("base"),
+    ],
+    body=body,
+    iterated=False,
+)
+
 if __name__ == "__main__":
-    run_stage("corpus", body, iterated=False)
+    run_stage(STAGE)

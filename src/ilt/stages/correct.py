@@ -1,8 +1,8 @@
 """correct: re-decode with the feedback model and repair the labels by voting, rules and people.
 
-In: the lineage after feedback, the label table `selected`, the utterances that take part, corrections by
-people. Out: data/labels/<it>/fixed.parquet, data/details/<it>/correct.json. Rows that stay doubtful are
-dropped, rows that have become sure are taken in; each says why, and what was done to its label.
+In: the lineage after feedback, the label table `selected`, the utterances that take part, corrections by people.
+Out, in data/iterations/<it>: labels/corrected.parquet, details/correct.json. Rows that stay doubtful are dropped,
+rows that have become sure are taken in; each has its reason, and what was done to its label.
 """
 
 from __future__ import annotations
@@ -10,64 +10,110 @@ from __future__ import annotations
 import polars as pl
 
 from ilt import paths
-from ilt.asr.languages import say_taken_for
-from ilt.asr.lineage import read_lineage
-from ilt.corpus.intake import read_intake
-from ilt.labels.correction import choose_weights, repair
-from ilt.labels.judging import judge, oracle_of
-from ilt.labels.table import LABEL_TABLE
-from ilt.params import CorrectParams, LabelParams, ModelParams, SelectParams
-from ilt.stages._left_out import pass_labels, why_left_out
-from ilt.stages._stage import Stage, run_stage
+from ilt.asr.families import FAMILIES
+from ilt.labels.rules import RULES
+from ilt.params import CorrectParams, LabelParams, RecogniserParams, Resolved, SelectParams, stage_seed
+from ilt.stages._skip import skip_labels, skip_reason
+from ilt.stages._stage import Plan, Run, Stage, run_stage
 
 
-def body(stage: Stage) -> None:
-    if why := why_left_out(stage):
-        before, after = (paths.labels(stage.iteration, name) for name in ("selected", "fixed"))
-        pass_labels(stage, before, after, why)
+class CorrectPlan(Plan):
+    """seed: of the perturbed decode. select: its limits, with the budget of `correct`."""
+
+    seed: int
+    prev: str
+    normaliser: str
+    model: RecogniserParams
+    label: LabelParams
+    select: SelectParams
+    vote: bool
+
+    def chosen_modules(self) -> tuple[str, ...]:
+        return (FAMILIES.module(str(self.model.family)), RULES.module(self.select.method))
+
+
+def resolve(resolved: Resolved, iteration: str) -> CorrectPlan:
+    correct = resolved.section(iteration, "correct", CorrectParams)
+    budget = correct.model_dump(include={"keep", "keep_by_language", "max_expected_error"})
+    return CorrectPlan(
+        skip=resolved.skip_reason(iteration, "correct"),
+        seed=stage_seed(resolved.params.seed, iteration, "correct"),
+        prev=resolved.prev(iteration),
+        normaliser=resolved.params.evaluate.normaliser,
+        model=resolved.recogniser(iteration),
+        label=resolved.section(iteration, "label", LabelParams),
+        select=resolved.section(iteration, "select", SelectParams).model_copy(update=budget),
+        vote=correct.vote,
+    )
+
+
+def body(run: Run[CorrectPlan]) -> None:
+    plan = run.plan
+    before, after = (paths.labels(run.iteration, name) for name in ("selected", "corrected"))
+    if reason := skip_reason(plan.prev, plan.skip):
+        skip_labels(run, plan.prev, before, after, reason)
         return
-    # Late, so that a stage that passes need not wait for torch.
+    # Late, so that a stage that is skipped need not wait for torch.
+    from ilt.asr.families import load_recogniser
     from ilt.asr.features import FeatureStore
-    from ilt.asr.recogniser import load_recogniser
+    from ilt.asr.languages import note_language_alias
+    from ilt.asr.lineage import read_lineage
+    from ilt.corpus.intake import read_intake
+    from ilt.labels.correction import choose_weights, repair
     from ilt.labels.labelling import gold_rows, label_rows, undecided, with_text_evidence
+    from ilt.labels.selection import calibrate_and_select, oracle_references
+    from ilt.labels.table import LABEL_TABLE
 
-    params, model = stage.section("correct", CorrectParams), stage.section("model", ModelParams)
-    start, before = paths.lineage(stage.iteration, "feedback"), paths.labels(stage.iteration, "selected")
-    utterances, labels = read_intake(stage.iteration), LABEL_TABLE.read(before)
-    recogniser = load_recogniser(read_lineage(start), model)
-    store = FeatureStore(utterances, recogniser.extractor, model.feature_cache_mb)
+    start = paths.lineage(run.iteration, "feedback")
+    utterances, labels = read_intake(run.iteration), LABEL_TABLE.read(before)
+    recogniser = load_recogniser(read_lineage(start), plan.model)
+    store = FeatureStore(utterances, recogniser.extractor)
     decoded = label_rows(
-        recogniser, utterances, labels, store, stage.section("label", LabelParams), model,
-        stage.seed, stage.work(start, before, paths.intake(stage.iteration)),
+        recogniser, utterances, labels, store, plan.label, plan.model,
+        plan.seed, run.work(start, before, paths.intake(run.iteration)),
     )  # fmt: skip
     weights: dict[str, float] | None = None
     tried: dict[str, float] = {}
-    if params.vote:
+    if plan.vote:
         truth = utterances.filter(pl.col("split") == "dev").select("id", reference="text")
-        weights, tried = choose_weights(decoded, labels, truth, stage.values["normaliser"])
+        weights, tried = choose_weights(decoded, labels, truth, plan.normaliser)
     repaired = with_text_evidence(repair(decoded, labels, weights))
     actions = repaired.select("id", "action")
     repaired = undecided(repaired, recogniser.lineage.hash)
     frame = pl.concat([LABEL_TABLE.conform(part) for part in (repaired, gold_rows(utterances))])
-    selecting = stage.section("select", SelectParams)
-    frame, report = judge(
-        frame, utterances.lazy(), selecting, params.keep, params.max_expected_error,
-        stage.values["normaliser"], params.keep_by_language, oracle_of(stage.iteration, selecting),
-    )  # fmt: skip
+    frame, report = calibrate_and_select(
+        frame, utterances.lazy(), plan.select, plan.normaliser, oracle_references(run.iteration, plan.select)
+    )
     machine = (pl.col("split") == "pool") & (pl.col("source") != "human")
     frame = frame.join(actions, on="id", how="left").with_columns(
         reason=pl.when(machine).then(pl.format("{}; {}", "reason", "action")).otherwise("reason"),
-        iteration=pl.lit(stage.iteration),
-        stage=pl.lit(stage.name),
+        iteration=pl.lit(run.iteration),
+        stage=pl.lit(run.name),
     )
-    frame = say_taken_for(frame, model.languages)
-    LABEL_TABLE.write(frame, paths.labels(stage.iteration, "fixed"))
+    frame = note_language_alias(frame, plan.model.languages)
+    LABEL_TABLE.write(frame, after)
     pool = frame.filter(pl.col("split") == "pool")
     report["vote"] = {"weights": weights, "dev_error_by_previous_weight": tried}
     report["sources"] = dict(sorted(pool.group_by("source").len().iter_rows()))
-    paths.write_json(paths.metrics(stage.iteration, "correct"), report)
+    paths.write_json(paths.details(run.iteration, run.name), report)
     print(f"  kept {report['selected']} of {report['pool']}; {report['sources']}")
 
 
+STAGE = Stage(
+    name="correct",
+    plan=CorrectPlan,
+    resolve=resolve,
+    inputs=lambda it, prev: [
+        paths.lineage(it, "feedback"),
+        paths.labels(it, "selected"),
+        paths.stop(prev),
+        paths.intake(it),
+        paths.intake_reference(it),
+        paths.CORRECTIONS,
+    ],
+    outputs=lambda it, _: [paths.labels(it, "corrected"), paths.details(it, "correct")],
+    body=body,
+)
+
 if __name__ == "__main__":
-    run_stage("correct", body)
+    run_stage(STAGE)

@@ -1,103 +1,96 @@
 """evaluate: score the model that an iteration leaves, and audit the labels that it was trained on.
 
-In: the lineage after fix, the utterances that take part, the label tables, the predictions of the base and of
-the iteration before, and the pool reference, which only auditing reads. Out: data/predictions/<it>.parquet,
-data/evaluations/<it>.json, and data/predictions/of_base/<it>.parquet: what the base says of all that takes
-part, so that the base is scored on a language when it begins. The gain over the iteration before is on what
-both were scored on.
+In: predictions of the iteration, of the one before and of the base, the label tables, and the pool reference,
+which only audits read. Out, in data/iterations/<it>: evaluation.json, and stop.json, the early-stopping decision.
+The gain over the iteration before is on what both were scored on.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import polars as pl
-
 from ilt import paths
-from ilt.asr.lineage import Lineage, read_lineage
-from ilt.corpus.intake import read_intake
 from ilt.corpus.table import POOL_REFERENCE_TABLE
 from ilt.evaluation.assess import assess_labels, assess_predictions, compare
+from ilt.evaluation.figures import interval
 from ilt.evaluation.stopping import stop_reason
-from ilt.figures import interval
 from ilt.labels.table import LABEL_TABLE, PREDICTION_TABLE
-from ilt.params import EvaluateParams, ModelParams, StopParams
-from ilt.stages._left_out import pass_evaluation, why_left_out
-from ilt.stages._stage import Stage, run_stage
+from ilt.params import EvaluateParams, Resolved, StopParams
+from ilt.stages._skip import skip_evaluation, skip_reason
+from ilt.stages._stage import Plan, Run, Stage, run_stage
 
-if TYPE_CHECKING:
-    from ilt.asr.features import FeatureStore
-
-
-def _base(
-    stage: Stage, utterances: pl.DataFrame, store: FeatureStore, model: ModelParams, work: Path
-) -> pl.DataFrame:
-    """What the base says of all that takes part: known from before, but for languages that begin here."""
-    known = PREDICTION_TABLE.read(paths.base_predictions(stage.values["prev"]))
-    new = utterances.filter(~pl.col("language").is_in(known["language"].unique().implode()))
-    if not len(new):
-        return known
-    from ilt.asr.recogniser import load_recogniser
-    from ilt.evaluation.predict import predict
-
-    print(f"  the base on {', '.join(new['language'].unique().sort())}, which begin here")
-    own = read_lineage(paths.lineage(stage.iteration))
-    recogniser = load_recogniser(Lineage(own.id, own.revision, own.content), model)
-    heard = predict(recogniser, new, store, model, work, "base")
-    return pl.concat([PREDICTION_TABLE.conform(part) for part in (known, heard)]).sort("id")
+TABLES = ("pseudo", "selected", "corrected")
 
 
-def body(stage: Stage) -> None:
-    if why := why_left_out(stage):
-        pass_evaluation(stage, why)
-        return
-    # Late, so that a stage that passes need not wait for torch.
-    from ilt.asr.features import FeatureStore
-    from ilt.asr.recogniser import load_recogniser
-    from ilt.evaluation.predict import predict
+class EvaluatePlan(Plan):
+    """seed: of the bootstrap. prev: the iteration before."""
 
-    model, params = stage.section("model", ModelParams), stage.section("evaluate", EvaluateParams)
-    stopping = stage.section("stop", StopParams)
-    start = paths.lineage(stage.iteration)
-    utterances = read_intake(stage.iteration)
-    recogniser = load_recogniser(read_lineage(start), model)
-    store = FeatureStore(utterances, recogniser.extractor, model.feature_cache_mb)
-    work = stage.work(start, paths.intake(stage.iteration))
-    predictions = predict(recogniser, utterances, store, model, work)
-    PREDICTION_TABLE.write(predictions, paths.predictions(stage.iteration))
-    tables = {
-        name: LABEL_TABLE.read(paths.labels(stage.iteration, name))
-        for name in ("pseudo", "selected", "fixed")
-    }
-    found = assess_predictions(predictions, params.normaliser)
-    found["labels"] = assess_labels(
-        POOL_REFERENCE_TABLE.read(paths.intake_reference(stage.iteration)), tables, params.normaliser
+    seed: int
+    prev: str
+    evaluate: EvaluateParams
+    stop: StopParams
+
+
+def resolve(resolved: Resolved, iteration: str) -> EvaluatePlan:
+    return EvaluatePlan(
+        skip=resolved.skip_reason(iteration, "evaluate"),
+        seed=resolved.params.seed,
+        prev=resolved.prev(iteration),
+        evaluate=resolved.section(iteration, "evaluate", EvaluateParams),
+        stop=resolved.params.stop,
     )
-    base = _base(stage, utterances, store, model, work)
-    PREDICTION_TABLE.write(base, paths.base_predictions(stage.iteration))
-    previous = PREDICTION_TABLE.read(paths.predictions(stage.values["prev"]))
-    if len(base) > len(PREDICTION_TABLE.read(paths.predictions("base"))):
-        found["base"] = assess_predictions(base, params.normaliser)
+
+
+def body(run: Run[EvaluatePlan]) -> None:
+    plan, stop, iteration = run.plan, run.plan.stop, run.iteration
+    if reason := skip_reason(plan.prev, plan.skip):
+        skip_evaluation(run, plan.prev, reason)
+        return
+    normaliser, samples = plan.evaluate.normaliser, plan.evaluate.bootstrap
+    predictions = PREDICTION_TABLE.read(paths.predictions(iteration))
+    tables = {name: LABEL_TABLE.read(paths.labels(iteration, name)) for name in TABLES}
+    references = POOL_REFERENCE_TABLE.read(paths.intake_reference(iteration))
+    scores = assess_predictions(predictions, normaliser)
+    scores["labels"] = assess_labels(references, tables, normaliser)
+    base, previous = (
+        PREDICTION_TABLE.read(path) for path in (paths.base_predictions(iteration), paths.predictions(plan.prev))
+    )
+    if len(base) > len(PREDICTION_TABLE.read(paths.predictions("base"))):  # languages have begun since
+        scores["base"] = assess_predictions(base, normaliser)
     for key, earlier in (("gain", base), ("gain_over_previous", previous)):
         both = predictions.join(earlier, on="id", how="semi")
-        found[key] = compare(earlier, both, params.normaliser, params.bootstrap, stage.values["seed"])
-    paths.write_json(paths.evaluation(stage.iteration), found)
-    gained = found["gain_over_previous"]
-    if stopping.split != "test":
+        scores[key] = compare(earlier, both, normaliser, samples, plan.seed)
+    paths.write_json(paths.evaluation(iteration), scores)
+    gain = scores["gain_over_previous"]
+    if stop.split != "test":
         both = predictions.join(previous, on="id", how="semi")
-        gained = compare(
-            previous, both, params.normaliser, params.bootstrap, stage.values["seed"], stopping.split
-        )
-    why = stop_reason(stage.iteration, gained, stopping.min_gain, stopping.split)
-    paths.write_json(paths.stop(stage.iteration), {"why": why})
+        gain = compare(previous, both, normaliser, samples, plan.seed, stop.split)
+    why = stop_reason(iteration, gain, stop.min_gain, stop.split)
+    paths.write_json(paths.stop(iteration), {"why": why})
     if why:
         print(f"  {why}")
     print(
-        f"  test error {found['test']['micro']:.1%}, gain over {stage.values['prev']} "
-        f"{interval(found['gain_over_previous'])} points; `ilt summary` tells costs and more"
+        f"  test error {scores['test']['micro']:.1%}, gain over {plan.prev} "
+        f"{interval(scores['gain_over_previous'])} points; `ilt summary` shows costs and more"
     )
 
 
+STAGE = Stage(
+    name="evaluate",
+    plan=EvaluatePlan,
+    resolve=resolve,
+    inputs=lambda it, prev: [
+        paths.predictions(it),
+        paths.base_predictions(it),
+        paths.predictions("base"),
+        paths.predictions(prev),
+        paths.evaluation(prev),
+        *(paths.labels(it, name) for name in TABLES),
+        paths.stop(prev),
+        paths.intake_reference(it),
+    ],
+    outputs=lambda it, _: [paths.evaluation(it), paths.stop(it)],
+    body=body,
+    costed=False,
+)
+
 if __name__ == "__main__":
-    run_stage("evaluate", body)
+    run_stage(STAGE)

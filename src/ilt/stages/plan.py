@@ -1,7 +1,8 @@
-"""plan: check params.yaml and write the resolved parameters of every stage to `data/plan`.
+"""plan: check params.yaml and write what decides the result of every stage to `data/plan`.
 
-In: params.yaml. Out: data/plan/<stage>.json and data/plan/<iteration>/<stage>.json. Every other stage
-depends on its own file alone, so that changing a parameter reruns what depends on it and nothing else.
+In: params.yaml, the code. Out: data/plan/<stage>.json and data/plan/<iteration>/<stage>.json, each with the
+resolved parameters of that stage and the digest of its code. Every other stage depends on its own file, so that a
+change of parameters or code reruns what depends on it and nothing else. Runs at every `dvc repro`.
 """
 
 from __future__ import annotations
@@ -9,123 +10,74 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ilt import paths
+from ilt.asr.families import model_info
 from ilt.errors import IltError
-from ilt.params import (
-    ITERATION_STAGES,
-    TRAINING_STAGES,
-    CorrectParams,
-    Params,
-    TrainParams,
-    check_model_files,
-    load_params,
-)
-from ilt.paths import DATA, replacing, write_json
+from ilt.params import Resolved, default_learning_rate, load_params, without_effect
+from ilt.params.schema import Params
+from ilt.stages._stage import ORDER, package_versions, stage_named
 
-GOLD_ALONE = ("single", "full")
-"""Modes that train once, on gold, in the place of all stages."""
+__all__ = ["notes", "plan_files", "resolve"]
 
 
-def _left_out(params: Params, iteration: str, first: bool, stage: str) -> str | None:
-    """Why the parameters leave a stage out, so that it passes on what it was given; None where it runs."""
-    mode = params.adapter.mode
-    section = params.stage(iteration, stage)
-    if mode in GOLD_ALONE:
-        if not (first and stage in ("focus", "evaluate")):
-            return f"adapter.mode is {mode}: one training on gold"
-        # It stands in for the trainings of all iterations, and takes as many steps as they have together.
-        replaced = [params.training(name, each) for name in params.iterations for each in TRAINING_STAGES]
-        return "all stages have 0 steps" if all(each.steps == 0 for each in replaced) else None
-    if isinstance(section, TrainParams) and section.steps == 0:
-        return f"{stage}.steps is 0"
-    if stage in ("label", "select", "correct"):
-        uses = [params.training(iteration, name) for name in ("feedback", "fix")]
-        if all(use.steps == 0 or use.gold_share == 1 for use in uses):
-            return "feedback and fix train on gold alone"
-    if isinstance(section, CorrectParams) and not section.enabled:
-        return "correct.enabled is false"
-    return None
+def resolve(params: Params) -> Resolved:
+    """Return the parameters with the facts of their model. Raises IltError where there is no such model."""
+    return Resolved(params, model_info(params.model))
 
 
-def resolve(params: Params) -> dict[str, dict[str, Any]]:
-    """The content of each plan file, by its path below `data/plan`."""
-    seed = params.seed
-    model = params.recogniser_model.model_dump()
-    from_start = model | {"languages": params.taken_for_in("base")}
-    evaluate = params.evaluate.model_dump()
-    order = params.ordered_iterations()
-    files: dict[str, dict[str, Any]] = {
-        "sources": {"seed": seed, "corpus": params.corpus.model_dump()},
-        "corpus": {
-            "seed": seed,
-            "corpus": params.corpus.model_dump(),
-            "model": {key: model[key] for key in ("id", "revision", "languages")},
-            "later": params.later_languages,
-        },
-        "baseline": {
-            "seed": seed,
-            "model": from_start,
-            "evaluate": evaluate,
-            "label": params.label.model_dump(),
-        },
-        "report": {
-            "seed": seed,
-            "iterations": order,
-            "previous": {iteration: params.iterations[iteration]["prev"] for iteration in order},
-            "stages": list(ITERATION_STAGES),
-            "model": params.model.id,
-            "mode": params.adapter.mode,
-            **evaluate,
-            "report": params.report.model_dump(),
-        },
-    }
-    for number, iteration in enumerate(order):
-        previous = params.iterations[iteration]["prev"]
-        for stage in ITERATION_STAGES:
-            section = params.stage(iteration, stage).model_dump()
-            values: dict[str, Any] = {"seed": seed, "prev": previous, stage: section}
-            if stage in (*TRAINING_STAGES, "label", "correct", "evaluate"):
-                values["model"] = model | {"languages": params.taken_for_in(iteration)}
-            if why := _left_out(params, iteration, number == 0, stage):
-                values["left_out"] = why
-            if stage in TRAINING_STAGES:
-                values["train"] = values.pop(stage)
-                values["mode"] = params.adapter.mode
-                values["scope"] = params.adapter.scope
-                values["mixture"], values["merge"] = params.mixture.model_dump(), params.merge.model_dump()
-                values["normaliser"] = params.evaluate.normaliser
-                if params.adapter.mode in GOLD_ALONE:
-                    values["train"] |= {"gold_share": 1.0}
-                    if "left_out" not in values:
-                        values["keep_best"] = True  # so long on gold alone, a training is expected to overfit
-                        values["stages"] = [
-                            params.stage(it, s).model_dump() for it in order for s in TRAINING_STAGES
-                        ]
-            if stage in ("select", "correct"):
-                values["normaliser"] = params.evaluate.normaliser
-                values["languages"] = params.taken_for_in(iteration)
-                values["label"] = params.stage(iteration, "label").model_dump()
-            if stage == "correct":
-                values["select"] = params.stage(iteration, "select").model_dump()
-            if stage == "evaluate":
-                values["stop"] = params.stop.model_dump()
-            files[f"{iteration}/{stage}"] = values
-        files[f"{iteration}/intake"] = {
-            "seed": seed,
-            "absent": params.absent(iteration),
-            "budgets": params.budgets(iteration),
-            "replay": params.mixture.replay_share > 0,
-        }
+def plan_files(resolved: Resolved) -> dict[str, dict[str, Any]]:
+    """Return the content of each plan file, by its path below `data/plan` without the suffix."""
+    files = {}
+    for name in ORDER[1:]:
+        stage = stage_named(name)
+        for iteration in resolved.order if stage.iterated else ["base"]:
+            plan = stage.resolve(resolved, iteration)
+            content = {"parameters": plan.model_dump(mode="json", by_alias=True), "code": stage.code(plan)}
+            files[f"{iteration}/{name}" if stage.iterated else name] = content
     return files
+
+
+def _changed_versions() -> list[str]:
+    """Return a line for each package of which a stage ran with another version than the one here."""
+    here = package_versions()
+    other: dict[tuple[str, str], list[str]] = {}
+    for path in sorted(paths.ITERATIONS.glob("*/costs/*.json")):
+        for name, old in paths.read_json(path).get("versions", {}).items():
+            if here.get(name, old) != old:
+                other.setdefault((name, old), []).append(f"{path.parts[-3]}.{path.stem}")
+    return [
+        f"{name} is {here[name]} here, and was {old} when {stages[0]} ran"
+        + (f" and {len(stages) - 1} more stages" if len(stages) > 1 else "")
+        + "; nothing is rerun for it, and last digits may differ"
+        for (name, old), stages in other.items()
+    ]
+
+
+def notes(resolved: Resolved) -> list[str]:
+    """Return what a person should know of these parameters: defaults that were taken, keys without effect."""
+    params, lines = resolved.params, []
+    if params.train.get("learning_rate") is None:
+        rate, source = default_learning_rate(resolved.model.width)
+        lines.append(f"train.learning_rate: {rate:g} ({source})")
+    if ignored := without_effect(params):
+        lines.append(f"without effect, since every iteration has its own value: {', '.join(ignored)}")
+    return lines + _changed_versions()
+
+
+def write_plan() -> list[str]:
+    """Write all plan files. Returns `notes`. Raises IltError for wrong parameters; then nothing is written."""
+    resolved = resolve(load_params())
+    files = plan_files(resolved)
+    with paths.replacing(paths.DATA / "plan") as temporary:
+        for name, content in files.items():
+            paths.write_json(temporary / f"{name}.json", content)
+    return notes(resolved)
 
 
 def main() -> None:
     try:
-        params = load_params()
-        check_model_files(params)
-        files = resolve(params)
-        with replacing(DATA / "plan") as temporary:
-            for name, values in files.items():
-                write_json(temporary / f"{name}.json", values)
+        for line in write_plan():
+            print(f"  {line}")
     except IltError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         sys.exit(1)

@@ -1,9 +1,7 @@
-"""sources: what the corpus would be made from, as hashes, so that changed audio is noticed.
+"""sources: hashes of what comes from outside (manifest, audio, model), so that DVC notices when it changes.
 
-In: data/plan/sources.json and, unless the corpus is the demo, the files of its sources and all audio that
-they name. (Of a dataset on the hub, only its id and revision, which stand in the parameters.)
-Out: data/corpus/sources.json. Runs at every `dvc repro`; files whose size and time are as before are not
-read again.
+In: the files that params.yaml names. Out: data/corpus/sources.json, and data/iterations/base/lineage.json, which
+identifies the base. Runs at every `dvc repro`; files whose size and time are as before are not read again.
 """
 
 from __future__ import annotations
@@ -12,15 +10,32 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ilt.params import CorpusParams
-from ilt.paths import SOURCES, WORK, read_json, write_json
-from ilt.stages._stage import Stage, run_stage
+from ilt import paths
+from ilt.params import CorpusParams, Resolved
+from ilt.stages._stage import Plan, Run, Stage, run_stage
+from ilt.stages.corpus import chosen_formats, relevant
 
-HASHES = WORK / "hashes.json"
+HASHES = paths.WORK / "hashes.json"
+
+
+class SourcesPlan(Plan):
+    """corpus: without what its source does not need. model_id, revision: of the base."""
+
+    corpus: CorpusParams
+    model_id: str
+    revision: str | None
+
+    def chosen_modules(self) -> tuple[str, ...]:
+        return chosen_formats(self.corpus)
+
+
+def resolve(resolved: Resolved, _: str) -> SourcesPlan:
+    model = resolved.params.model
+    return SourcesPlan(corpus=relevant(resolved.params.corpus), model_id=model.id, revision=model.revision)
 
 
 def _hashed(files: list[Path]) -> str:
-    known: dict[str, Any] = read_json(HASHES) if HASHES.is_file() else {}
+    known: dict[str, Any] = paths.read_json(HASHES) if HASHES.is_file() else {}
     total = hashlib.sha256()
     now: dict[str, Any] = {}
     for path in files:
@@ -36,14 +51,17 @@ def _hashed(files: list[Path]) -> str:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         now[key] = [*mark, digest]
         total.update(digest.encode())
-    write_json(HASHES, now)
+    paths.write_json(HASHES, now)
     return total.hexdigest()
 
 
-def body(stage: Stage) -> None:
-    params = stage.section("corpus", CorpusParams)
+def body(run: Run[SourcesPlan]) -> None:
+    from ilt.asr.lineage import base_lineage
+
+    params = run.plan.corpus
+    base_lineage(run.plan.model_id, run.plan.revision).write(paths.lineage("base"))
     if params.source == "demo":
-        write_json(SOURCES, {"source": "demo"})
+        paths.write_json(paths.SOURCES, {"source": "demo"})
         return
     from ilt.corpus.sources import open_sources
 
@@ -51,11 +69,22 @@ def body(stage: Stage) -> None:
     tables = [path for source in sources for path in source.tables()]
     audio = sorted({path for source in sources for path in source.audio_files()})
     extra = [Path(params.pool_reference)] if params.pool_reference else []
-    write_json(
-        SOURCES,
-        {"source": params.source, "audio_files": len(audio), "hash": _hashed([*tables, *extra, *audio])},
-    )
+    content = {"source": params.source, "audio_files": len(audio), "hash": _hashed([*tables, *extra, *audio])}
+    paths.write_json(paths.SOURCES, content)
 
+
+STAGE = Stage(
+    name="sources",
+    plan=SourcesPlan,
+    resolve=resolve,
+    inputs=lambda _, __: [],
+    outputs=lambda _, __: [paths.SOURCES, paths.lineage("base")],
+    body=body,
+    iterated=False,
+    always=True,
+    costed=False,
+    description="Hashes of manifest, audio and model; looked at on every run, so that a change is noticed.",
+)
 
 if __name__ == "__main__":
-    run_stage("sources", body, iterated=False, costed=False)
+    run_stage(STAGE)

@@ -95,9 +95,7 @@ def plan_batches(
             for _ in range(number)
         ]
         window.sort(key=lambda example: (lengths[example.id], example.id))
-        parts = cut_batches(
-            window, lambda example: lengths[example.id], None if budget else batch_size, budget
-        )
+        parts = cut_batches(window, lambda example: lengths[example.id], None if budget else batch_size, budget)
         rng.shuffle(parts)
         plan += parts
     return plan[:batches]

@@ -60,9 +60,7 @@ def random_channel(
         other = 10 ** background.repeat(1, repeats)[:, :frames]
         power = power + other * (level / other.mean() * 10 ** (-rng.uniform(8, 25) / 10))
     mel = power.clamp_min(1e-10).log10()
-    mel = (
-        mel + (smooth(rng, bins, 6, 0.35 * s) + torch.linspace(-1, 1, bins) * rng.normal(0, 0.3 * s))[:, None]
-    )
+    mel = mel + (smooth(rng, bins, 6, 0.35 * s) + torch.linspace(-1, 1, bins) * rng.normal(0, 0.3 * s))[:, None]
     if rng.random() < 0.25 * s:  # band limit
         low, high = rng.integers(0, 8), rng.integers(bins * 6 // 10, bins)
         mel[:low] = mel[:low].minimum(mel.max() - 6)

@@ -6,16 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from ilt.errors import IltError
 
-__all__ = ["LEAST_STEPS", "language_weights", "own_stages", "share_steps"]
+__all__ = ["LEAST_STEPS", "allocate_steps", "language_weights"]
 
 LEAST_STEPS = 4
 """Optimiser steps that a language gets at least where each trains its own adapter, if there are so many."""
-
-
-def own_stages(scope: str) -> tuple[str, ...]:
-    """The training stages in which each language trains an adapter of its own, under an `adapter.scope`."""
-    every = ("focus", "feedback", "fix")
-    return {"shared": (), "per_language": every, "shared+per_language": ("fix",)}[scope]
 
 
 def language_weights(counts: Sequence[int], temperature: float) -> list[float]:
@@ -29,7 +23,7 @@ def language_weights(counts: Sequence[int], temperature: float) -> list[float]:
     return [share / total for share in shares]
 
 
-def share_steps(total: int, counts: Mapping[str, int], temperature: float = 1.0) -> dict[str, int]:
+def allocate_steps(total: int, counts: Mapping[str, int], temperature: float = 1.0) -> dict[str, int]:
     """The steps of each language: `total` together, in proportion to `language_weights` of its rows.
 
     Each has at least `LEAST_STEPS`, or as many as there are for all alike; what is left over goes to the

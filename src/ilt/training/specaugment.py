@@ -18,9 +18,7 @@ def warp(features: torch.Tensor, speed: float, formants: float) -> torch.Tensor:
     columns = torch.linspace(-1, 1, max(2, round(frames / speed)))
     rows = (torch.linspace(-1, 1, bins) / formants + (1 / formants - 1)).clamp(-1, 1)
     grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
-    warped = functional.grid_sample(
-        features[None, None], grid[None], align_corners=True, padding_mode="border"
-    )
+    warped = functional.grid_sample(features[None, None], grid[None], align_corners=True, padding_mode="border")
     return warped[0, 0]
 
 

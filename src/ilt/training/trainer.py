@@ -57,9 +57,7 @@ def total_steps(params: TrainParams, gold: int, seconds: float, replay_share: fl
     if params.steps is not None:
         return params.steps
     assert params.epochs is not None
-    epoch, batch = (
-        (gold, params.batch_size) if params.batch_seconds is None else (seconds, params.batch_seconds)
-    )
+    epoch, batch = (gold, params.batch_size) if params.batch_seconds is None else (seconds, params.batch_seconds)
     share = max(params.gold_share, 1e-9) * (1 - replay_share)
     per_step = batch * params.gradient_accumulation * share
     return max(1, math.ceil(params.epochs * epoch / per_step))
@@ -67,6 +65,7 @@ def total_steps(params: TrainParams, gold: int, seconds: float, replay_share: fl
 
 def learning_rate_at(step: int, steps: int, params: TrainParams) -> float:
     """Linear warm-up, then a cosine to a tenth. `step` counts from 1."""
+    assert params.learning_rate is not None
     warm = max(1.0, params.warmup * steps)
     if step <= warm:
         return params.learning_rate * step / warm
@@ -216,9 +215,7 @@ class _Checkpoint:
         }
         write_json(self.state, state)
 
-    def load(
-        self, names: list[str], optimiser: Any
-    ) -> tuple[int, list[dict[str, float]], list[Errors], float]:
+    def load(self, names: list[str], optimiser: Any) -> tuple[int, list[dict[str, float]], list[Errors], float]:
         nothing: tuple[int, list[dict[str, float]], list[Errors], float] = (0, [], [], 0.0)
         if not self.state.is_file() or not self.tensors.is_file():
             return nothing
@@ -325,11 +322,7 @@ def train_adapter(
         peft_model.eval()
         errors.append(judged(recogniser))
         found = {"dev_error": round(rate(*errors[-1]), 6)}
-        return (
-            found
-            if train_error is None
-            else {**found, "train_error": round(rate(*heard_gold(recogniser)), 6)}
-        )
+        return found if train_error is None else {**found, "train_error": round(rate(*heard_gold(recogniser)), 6)}
 
     def tell(entry: dict[str, float]) -> None:
         if log is not None:

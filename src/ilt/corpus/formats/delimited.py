@@ -8,9 +8,9 @@ from pathlib import Path
 from ilt.corpus.formats.records import Record, records
 from ilt.corpus.formats.row import Row, Source
 from ilt.errors import IltError
-from ilt.params import FIELDS
+from ilt.params import FIELDS, SourceParams
 
-__all__ = ["CommonVoice", "DelimitedTable", "seconds"]
+__all__ = ["CommonVoice", "DelimitedTable", "open_common_voice", "open_table", "seconds"]
 
 
 def seconds(value: str | None, name: str, faults: list[str]) -> float | None:
@@ -150,3 +150,23 @@ class CommonVoice(DelimitedTable):
     def _audio(self, name: str) -> Path:
         # The first releases left the suffix out.
         return self.root / (name if Path(name).suffix else f"{name}.mp3")
+
+
+def open_table(params: SourceParams, parameter: str) -> list[Source]:
+    """Open what `corpus.sources` names."""
+    root = Path(params.audio) if params.audio else None
+    return [DelimitedTable(Path(params.path), parameter, params.columns, params.delimiter, root)]
+
+
+def open_common_voice(params: SourceParams, parameter: str) -> list[Source]:
+    """Open a TSV, or of a locale's folder those that `split` maps. Raises IltError for a folder without a map."""
+    path, root = Path(params.path), Path(params.audio) if params.audio else None
+    if not path.is_dir():
+        return [CommonVoice(path, parameter, root)]
+    if not isinstance(params.split, dict):
+        raise IltError(
+            f"{parameter}: {path} is a folder; give one TSV in it, or say with split which ones to take, "
+            "as split: {train: gold, other: pool, dev: dev, test: test}"
+        )
+    wanted = [name for name, ours in params.split.items() if ours]
+    return [CommonVoice(path / f"{name}.tsv", parameter, root) for name in wanted]

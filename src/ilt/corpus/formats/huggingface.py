@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from ilt.corpus.formats.delimited import seconds
 from ilt.corpus.formats.row import Row, Source
 from ilt.errors import IltError
-from ilt.params import FIELDS
+from ilt.params import FIELDS, SourceParams
 
-__all__ = ["HuggingFaceFiles", "HuggingFaceHub"]
+__all__ = ["HuggingFaceFiles", "HuggingFaceHub", "open_source"]
 
 SHARD = re.compile(r"[-.]\d{5}-of-\d{5}")
 BATCH = 64
@@ -238,9 +238,16 @@ class HuggingFaceHub(_Rows):
             except OSError as error:
                 what = str(error).splitlines()[0]
                 raise IltError(
-                    f"{self.parameter}: {self.path!r} stopped after row {number} of {name} ({what}); "
-                    "run it again"
+                    f"{self.parameter}: {self.path!r} stopped after row {number} of {name} ({what}); run it again"
                 ) from None
 
     def audio_files(self) -> list[Path]:
         return []
+
+
+def open_source(params: SourceParams, parameter: str) -> list[Source]:
+    """Open what `corpus.sources` names: files where there are some, else a dataset of the hub."""
+    path = Path(params.path)
+    if path.exists():
+        return [HuggingFaceFiles(path, parameter, params.columns)]
+    return [HuggingFaceHub(params.path, parameter, params.columns, params.subset, params.revision)]

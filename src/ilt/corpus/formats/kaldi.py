@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ilt.corpus.formats.row import Row, Source, lines
 from ilt.errors import IltError
+from ilt.params import SourceParams
 
-__all__ = ["KaldiFolder"]
+__all__ = ["KaldiFolder", "open_source"]
 
 Table = dict[str, tuple[str, str]]
 """What a file says of each key, and where it says so."""
@@ -87,11 +88,7 @@ class KaldiFolder(Source):
         utterances = self._table("segments", doubles) if segmented else tables["wav.scp"]
         yield from doubles
         for key, (rest, where) in utterances.items():
-            row = (
-                self._segment(key, rest, where, tables["wav.scp"])
-                if segmented
-                else self._recording(key, rest, where)
-            )
+            row = self._segment(key, rest, where, tables["wav.scp"]) if segmented else self._recording(key, rest, where)
             text, speaker, language = (tables[name].get(key, (None, ""))[0] for name in list(tables)[1:])
             yield replace(row, text=text, speaker=speaker, language=language)
         for name in list(tables)[1:]:
@@ -100,3 +97,8 @@ class KaldiFolder(Source):
                     known = "segments" if segmented else "wav.scp"
                     what = f"{name} names an utterance that is not in {known}"
                     yield Row(where, key, faults=(what,), broken=True)
+
+
+def open_source(params: SourceParams, parameter: str) -> list[Source]:
+    """Open what `corpus.sources` names."""
+    return [KaldiFolder(Path(params.path), parameter, Path(params.audio) if params.audio else None)]

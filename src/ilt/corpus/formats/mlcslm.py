@@ -17,8 +17,9 @@ from pathlib import Path
 
 from ilt.corpus.formats.row import Row, Source, lines
 from ilt.errors import IltError
+from ilt.params import SourceParams
 
-__all__ = ["LANGUAGES", "MlcSlm"]
+__all__ = ["LANGUAGES", "MlcSlm", "open_source"]
 
 LANGUAGES = {
     "English": "en", "French": "fr", "German": "de", "Italian": "it", "Portuguese": "pt", "Spanish": "es",
@@ -108,3 +109,9 @@ class MlcSlm(Source):
             where, f"{speaker}-{times}", self.path / wav, wav.as_posix(), language, speaker,
             None, said or None, start, end - start,
         )  # fmt: skip
+
+
+def open_source(params: SourceParams, parameter: str) -> list[Source]:
+    """Open what `corpus.sources` names."""
+    names = params.language if isinstance(params.language, dict) else ()
+    return [MlcSlm(Path(params.path), parameter, names)]

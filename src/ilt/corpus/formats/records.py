@@ -38,8 +38,7 @@ def _lines(lines: Iterable[str], quoted: bool) -> Iterator[Record]:
         if quoted and '"' in line:
             whole = [QUOTED.fullmatch(field) for field in fields]
             fields = [
-                match[1].replace('""', '"') if match else field
-                for match, field in zip(whole, fields, strict=True)
+                match[1].replace('""', '"') if match else field for match, field in zip(whole, fields, strict=True)
             ]
         if line.strip("\r\n"):
             yield number, fields

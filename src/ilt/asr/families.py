@@ -1,0 +1,70 @@
+"""Families of models: which there are, how one is recognised and loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ilt.asr.languages import read_config, require_model
+from ilt.errors import IltError
+from ilt.params import ModelInfo
+from ilt.registry import Registry
+
+if TYPE_CHECKING:
+    from ilt.asr.lineage import Lineage
+    from ilt.asr.recogniser import Recogniser
+    from ilt.params import ModelParams, RecogniserParams
+
+__all__ = ["FAMILIES", "load_recogniser", "model_info"]
+
+FAMILIES = Registry(
+    "model family",
+    {
+        "whisper": "ilt.asr.whisper.recogniser:WhisperRecogniser",
+        "qwen2_audio": "ilt.asr.qwen2_audio.recogniser:Qwen2AudioRecogniser",
+    },
+)
+"""By `model_type` of config.json."""
+
+
+def _family(model_id: str, config: dict[str, Any], given: str | None) -> str:
+    family = given or config.get("model_type")
+    if family is None:
+        raise IltError(f"model.id: {model_id} has no config.json that says its model_type; is this a model's folder?")
+    if family not in FAMILIES:
+        raise IltError(f"model.id: {model_id} is a {family!r} model; supported: {', '.join(FAMILIES)}")
+    return str(family)
+
+
+def model_info(params: ModelParams) -> ModelInfo:
+    """Return family and width of a model from its config.json, without loading it.
+
+    Raises IltError where there is no such model, and for a family that is not supported.
+    """
+    config = {} if params.family else require_model(params.id, params.revision)
+    config = config or read_config(params.id, params.revision, "config.json")
+    text = config.get("text_config", {})
+    width = config.get("d_model", text.get("hidden_size"))
+    return ModelInfo(_family(params.id, config, params.family), None if width is None else int(width))
+
+
+def load_recogniser(lineage: Lineage, params: RecogniserParams) -> Recogniser:
+    """Load a model: the base, every adapter merged in order in float32, then the cast.
+
+    A lineage with experts hears each batch with its language's own; see `ilt.asr.language_adapters`.
+
+    Raises IltError where there is no such model, or one of an architecture that is not supported.
+    """
+    from transformers import AutoConfig
+
+    require_model(lineage.id, lineage.revision)
+    try:
+        config = AutoConfig.from_pretrained(lineage.id, revision=lineage.revision, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise IltError(
+            f"model.id: cannot load {lineage.id!r}: {str(error).splitlines()[0]} "
+            "Give a local folder, or a hub id where the hub can be reached."
+        ) from None
+    recogniser: Recogniser = FAMILIES.load(_family(lineage.id, {"model_type": config.model_type}, None))(
+        lineage, params
+    )
+    return recogniser

@@ -1,0 +1,201 @@
+"""Qwen2-Audio (Chu et al. 2024, arXiv 2407.10759), base and Instruct, behind the recogniser's face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+from transformers import AutoProcessor, Qwen2AudioForConditionalGeneration
+from transformers.cache_utils import DynamicCache
+
+from ilt.asr.context import audio_context
+from ilt.asr.decoding import (
+    MARGIN,
+    PrefixScores,
+    attach_embeddings,
+    beam_search,
+    character_limits,
+    detected,
+    evidence,
+    greedy,
+    mean_states,
+)
+from ilt.asr.features import pad_features
+from ilt.asr.lineage import Lineage
+from ilt.asr.loading import load_weights, revision_of
+from ilt.asr.qwen2_audio.prompts import Qwen2AudioVocabulary
+from ilt.asr.recogniser import Hypothesis, too_long
+from ilt.params import RecogniserParams
+
+__all__ = ["Qwen2AudioRecogniser", "text_tokens"]
+
+TEXT_TOKENS = 448
+"""Tokens that a text may have at most, as for Whisper: a segment of 30 s needs fewer."""
+
+LEAST_FRAMES = 8
+"""Mel frames that an utterance has at least, so that its audio is two tokens long."""
+
+
+def text_tokens(config: Any) -> int:
+    """Tokens that a text may have at most: half of what the audio leaves of the context, for the prompt."""
+    room = config.text_config.max_position_embeddings - config.audio_config.max_source_positions // 2
+    return min(TEXT_TOKENS, int(room) // 2)
+
+
+class Qwen2AudioRecogniser:
+    """See `ilt.asr.recogniser.Recogniser`.
+
+    A prompt holds the audio and the instruction; the answer alone is learnt. Batches are padded on the left
+    for decoding, so that all answers begin at the same place. Evidence that this family does not have is
+    None: the probability of no speech and, unless prompts end in a language token, the detected language.
+    """
+
+    encoder_prefix = "model.audio_tower."
+
+    def __init__(self, lineage: Lineage, params: RecogniserParams) -> None:
+        self.lineage, self.params = lineage, params
+        model, self.language_adapters = load_weights(Qwen2AudioForConditionalGeneration, lineage, params)
+        self.model, self.device = model, model.device
+        processor = AutoProcessor.from_pretrained(lineage.id, **revision_of(lineage))
+        self.extractor, self.tokenizer = processor.feature_extractor, processor.tokenizer
+        ends = model.generation_config.eos_token_id
+        self.vocabulary = Qwen2AudioVocabulary(
+            processor, model.config, ends, params.prompts, params.languages, self.device
+        )
+        self._max_frames = 2 * int(model.config.audio_config.max_source_positions)
+        self._max_tokens = text_tokens(model.config)
+
+    @property
+    def max_frames(self) -> int:
+        return self._max_frames
+
+    @property
+    def max_tokens(self) -> int:
+        return self._max_tokens
+
+    def fits(self, text: str) -> bool:
+        return len(self.vocabulary.encode(text)) <= self.max_tokens
+
+    def label_tokens(self, languages: Sequence[str], texts: Sequence[str]) -> int:  # noqa: ARG002
+        return sum(map(len, self._targets(texts)))
+
+    def _targets(self, texts: Sequence[str]) -> list[list[int]]:
+        targets = [self.vocabulary.encode(text) for text in texts]
+        for text, tokens in zip(texts, targets, strict=True):
+            if len(tokens) > self.max_tokens:
+                raise too_long(text, len(tokens), self.max_tokens, self.lineage.id)
+        return [[*tokens, self.vocabulary.end] for tokens in targets]
+
+    def _tower(self) -> Any:
+        return self.model.model.audio_tower
+
+    def _frames(self, features: Sequence[torch.Tensor]) -> list[int]:
+        return [min(max(feature.shape[1], LEAST_FRAMES), self.max_frames) for feature in features]
+
+    def _audio_tokens(self, features: Sequence[torch.Tensor]) -> list[int]:
+        frames = torch.tensor(self._frames(features))
+        lengths: list[int] = self._tower()._get_feat_extract_output_lengths(frames)[1].tolist()
+        return lengths
+
+    def _heard(self, features: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What the model takes as audio: padded features and their mask."""
+        frames, width = self._frames(features), self.max_frames
+        if self.params.audio_context == "batch":
+            longest = max(frames) + MARGIN
+            width = min(width, longest + longest % 2)
+        padded = pad_features(features, width).to(self.device, self.model.dtype)
+        mask = torch.arange(width)[None] < torch.tensor(frames)[:, None]
+        return {"input_features": padded, "feature_attention_mask": mask.long().to(self.device)}
+
+    def _prefix_scores(self, logits: torch.Tensor, prefixes: Sequence[Sequence[int]]) -> list[PrefixScores]:
+        """The detected language, where prompts end in its token. logits: those that predict the token."""
+        languages = self.vocabulary.language_ids
+        if not languages or not {row[-1] for row in prefixes} <= set(languages.values()):
+            return [PrefixScores()] * len(prefixes)
+        return [PrefixScores(None, *said) for said in detected(logits, languages)]
+
+    @torch.inference_mode()
+    def transcribe(
+        self, features: Sequence[torch.Tensor], languages: Sequence[str], beams: int = 1, embed: bool = False
+    ) -> list[Hypothesis]:
+        if not features:
+            return []
+        if self.language_adapters:
+            self.language_adapters.switch(languages)
+        lengths = self._audio_tokens(features)
+        heard, prefixes = self._heard(features), self.vocabulary.prefixes(languages, lengths)
+        limits = character_limits(features, self.extractor, self.params.max_chars_per_second).to(self.device)
+        states: list[torch.Tensor] = []
+        hook = self._tower().register_forward_hook(lambda *call: states.append(call[-1].last_hidden_state))
+        try:
+            with audio_context(self._tower(), heard["input_features"].shape[-1]):
+                if beams == 1:
+                    hypotheses = self._greedy(heard, prefixes, limits)
+                else:
+                    hypotheses = self._beam_search(heard, prefixes, limits, beams)
+        finally:
+            hook.remove()
+        means = mean_states(states[-1], torch.tensor(lengths)) if embed else None
+        return attach_embeddings(hypotheses, languages, self.params.languages, means)
+
+    def _greedy(
+        self, heard: dict[str, torch.Tensor], prefixes: list[list[int]], limits: torch.Tensor
+    ) -> list[Hypothesis]:
+        ids, mask = self.vocabulary.stacked(prefixes, left=True)
+        cache = DynamicCache()
+        prefix_scores: list[PrefixScores] = []
+
+        def step(chosen: torch.Tensor | None) -> torch.Tensor:
+            nonlocal mask
+            if chosen is None:
+                positions = (mask.cumsum(-1) - 1).clamp_min(0)
+                inputs = {"input_ids": ids, "position_ids": positions, **heard}
+            else:
+                mask = functional.pad(mask, (0, 1), value=1)
+                inputs = {"input_ids": chosen, "position_ids": mask.sum(-1, keepdim=True) - 1}
+            logits: torch.Tensor = self.model(
+                **inputs, attention_mask=mask, past_key_values=cache, use_cache=True,
+                logits_to_keep=2 if chosen is None else 1,
+            ).logits  # fmt: skip
+            if chosen is None:
+                prefix_scores.extend(self._prefix_scores(logits[:, -2], prefixes))
+            return logits[:, -1]
+
+        return greedy(step, lambda: prefix_scores, self.vocabulary, limits, self.max_tokens)
+
+    def _beam_search(
+        self, heard: dict[str, torch.Tensor], prefixes: list[list[int]], limits: torch.Tensor, beams: int
+    ) -> list[Hypothesis]:
+        ids, mask = self.vocabulary.stacked(prefixes, left=True)
+        inputs = {"input_ids": ids, "attention_mask": mask, **heard}
+        most, end = self.max_tokens, self.vocabulary.end
+        found = beam_search(self.model, self.vocabulary, inputs, ids.shape[1], limits, most, beams)
+        forced, mask, labels = self.vocabulary.teacher(prefixes, [[*row, end] for row in found])
+        states = self.model.model(input_ids=forced, attention_mask=mask, **heard, use_cache=False)
+        first = min(map(len, prefixes)) - 2  # what predicts prompts is of no interest, and the vocabulary large
+        logits = self.model.lm_head(states.last_hidden_state[:, first:])
+        before = torch.tensor([len(row) - 2 - first for row in prefixes], device=self.device)
+        prefix_scores = self._prefix_scores(logits[torch.arange(len(prefixes)), before], prefixes)
+        labels = labels[:, first:]
+        return evidence(found, logits, labels, prefix_scores, self.vocabulary, limits, most)
+
+    def loss(
+        self,
+        features: Sequence[torch.Tensor],
+        languages: Sequence[str],
+        texts: Sequence[str],
+        label_smoothing: float = 0.0,
+    ) -> torch.Tensor:
+        if self.language_adapters:
+            self.language_adapters.switch(languages)
+        heard = self._heard(features)
+        prefixes = self.vocabulary.prefixes(languages, self._audio_tokens(features))
+        ids, mask, labels = self.vocabulary.teacher(prefixes, self._targets(texts))
+        with audio_context(self._tower(), heard["input_features"].shape[-1]):
+            states = self.model.model(input_ids=ids, attention_mask=mask, **heard, use_cache=False)
+        # The head sees answers alone: over a large vocabulary, its output is the largest tensor of all.
+        kept = labels != -100
+        logits = self.model.lm_head(states.last_hidden_state[kept]).float()
+        return functional.cross_entropy(logits, labels[kept], label_smoothing=label_smoothing)

@@ -1,0 +1,30 @@
+"""Interface of a rule of selection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from ilt.params import SelectParams
+
+__all__ = ["Rule"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the rows of a language are ranked.
+
+    score:            an expression over the label table, smaller is better.
+    shown:            the column of errors that the reason names.
+    limited:          whether rows above `max_expected_error`, in the column `shown`, are dropped.
+    unfiltered:       every row is kept, flags and budget notwithstanding.
+    needs_references: whether the true texts of the pool are asked for, as a column `true_error`.
+    """
+
+    score: Callable[[SelectParams], pl.Expr]
+    shown: str = "expected_error"
+    limited: bool = True
+    unfiltered: bool = False
+    needs_references: bool = False

@@ -1,0 +1,275 @@
+"""Resolved parameters: what the sections, an iteration and the model's size come to for each stage."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+from ilt.errors import IltError
+from ilt.params.loading import validated
+from ilt.params.schema import (
+    TRAINING_STAGES,
+    CorrectParams,
+    EvaluateParams,
+    LabelParams,
+    Params,
+    RecogniserParams,
+    Section,
+    SelectParams,
+    TrainParams,
+)
+
+__all__ = [
+    "GOLD_ALONE",
+    "ModelInfo",
+    "Resolved",
+    "check_stages",
+    "default_learning_rate",
+    "merged",
+    "ordered_iterations",
+    "per_language_stages",
+    "stage_section",
+    "stage_seed",
+    "training",
+    "without_effect",
+]
+
+C = TypeVar("C", bound=Section)
+
+GOLD_ALONE = ("single", "full")
+"""Modes that train once, on gold, in the place of all stages."""
+
+STAGE_DEFAULTS: dict[str, dict[str, Any]] = {
+    "focus": {"gold_share": 1.0, "steps": 60},
+    "feedback": {"steps": 60},
+    "fix": {"steps": 30, "lora": {"r": 8}, "lr_factor": 0.5},
+}
+"""Length, rank and rate of the stages where params.yaml says nothing: gentle, then shorter and smaller."""
+
+LEARNING_RATES = {192: 1.6e-3, 384: 7e-4, 512: 5e-4, 768: 3e-4, 1024: 2e-4, 1280: 1e-4}
+"""Learning rate of a LoRA by the width of the decoder: the entry of the next larger width, else the last."""
+
+MEASURED_WIDTHS = {192: "the demo models", 512: "whisper-base"}
+"""Widths whose rate comes from a search on dev; benchmarks say which."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Facts of the base that parameters depend on. width: of the decoder's states; None where not known."""
+
+    family: str
+    width: int | None
+
+
+def default_learning_rate(width: int | None) -> tuple[float, str]:
+    """Return the learning rate for a decoder of this width, and how it is known."""
+    if width is None:
+        return min(LEARNING_RATES.values()), "a guess: the model's size is not known"
+    at = next((one for one in sorted(LEARNING_RATES) if width <= one), max(LEARNING_RATES))
+    known = f"measured on {MEASURED_WIDTHS[at]}" if at == width and at in MEASURED_WIDTHS else "a guess"
+    return LEARNING_RATES[at], f"by the model's width of {width}, {known}"
+
+
+def merged(values: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` with `override` laid over it, section by section; steps and epochs replace one another."""
+    result = dict(values)
+    for key, value in override.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    for one, other in (("epochs", "steps"), ("steps", "epochs")):
+        if override.get(one) is not None and override.get(other) is None:
+            result[other] = None
+    return result
+
+
+def ordered_iterations(params: Params) -> list[str]:
+    """Return the names of the iterations, from the first to the last."""
+    following = {str(entry["prev"]): name for name, entry in params.iterations.items()}
+    order, at = [], "base"
+    while at in following:
+        at = following[at]
+        order.append(at)
+    return order
+
+
+def per_language_stages(scope: str) -> tuple[str, ...]:
+    """Return the training stages in which each language trains an adapter of its own, under an `adapter.scope`."""
+    return {"shared": (), "per_language": TRAINING_STAGES, "shared+per_language": ("fix",)}[scope]
+
+
+def training(params: Params, iteration: str, stage: str) -> TrainParams:
+    """Return what one training of one iteration comes to; learning_rate stays null where it goes by the model."""
+    override = params.iterations[iteration].get(stage) or {}
+    values: dict[str, Any] = {}
+    for layer in (STAGE_DEFAULTS[stage], params.train, getattr(params, stage), override):
+        values = merged(values, layer)
+    return validated(TrainParams, values, f"iterations.{iteration}.{stage}" if override else stage)
+
+
+def stage_section(params: Params, iteration: str, stage: str, kind: type[C]) -> C:
+    """Return what the section of a stage that does not train comes to in an iteration."""
+    override = params.iterations[iteration].get(stage) or {}
+    section: C = getattr(params, stage)
+    return (
+        validated(kind, merged(section.model_dump(), override), f"iterations.{iteration}.{stage}")
+        if override
+        else section
+    )
+
+
+def check_stages(params: Params) -> None:
+    """Raise IltError for anything that no stage of some iteration can take."""
+    kinds: dict[str, type[Section]] = {
+        "label": LabelParams,
+        "select": SelectParams,
+        "correct": CorrectParams,
+        "evaluate": EvaluateParams,
+    }
+    for name in params.iterations:
+        for stage in TRAINING_STAGES:
+            training(params, name, stage)
+        for stage, kind in kinds.items():
+            stage_section(params, name, stage, kind)
+    if params.corpus.source == "demo":
+        _check_demo(params)
+
+
+def _check_demo(params: Params) -> None:
+    """Raise IltError where iterations speak of languages that the demo has not, or of too few steps for them."""
+    problems = []
+    if params.mixture.replay_share and not params.corpus.demo.replay:
+        problems.append(
+            "mixture.replay_share: there is nothing to replay; say corpus.demo.replay=N utterances per language too"
+        )
+    for name in params.iterations:
+        known = set(params.corpus.demo.languages) - set(Resolved.absent_of(params, name))
+        budgets: dict[str, type[Any]] = {"select": SelectParams, "correct": CorrectParams}
+        for stage, kind in budgets.items():
+            section = stage_section(params, name, stage, kind)
+            problems += [
+                f"iterations.{name}: {stage}.keep_by_language: {code!r} does not take part in {name}; there are "
+                f"{', '.join(sorted(known))}"
+                for code in sorted(section.keep_by_language)
+                if code not in known
+            ]
+        for stage in per_language_stages(params.adapter.scope):
+            steps = training(params, name, stage).steps
+            if steps and steps < len(known):
+                problems.append(
+                    f"iterations.{name}.{stage}.steps: {steps} cannot be shared by the adapters of {len(known)} "
+                    f"languages (adapter.scope: {params.adapter.scope}); say {len(known)} or more, or 0 to skip it"
+                )
+    if problems:
+        raise IltError("params.yaml is not valid:\n" + "\n".join(f"  {line}" for line in problems))
+
+
+def stage_seed(seed: int, iteration: str, stage: str) -> int:
+    """Return a seed of a stage's own, from a global one."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {iteration} {stage}".encode()).digest()[:4], "big")
+
+
+def without_effect(params: Params) -> list[str]:
+    """Return the keys of stage sections that every iteration overrides, so that they change nothing."""
+
+    def leaves(section: Mapping[str, Any], at: str = "") -> list[str]:
+        return [
+            leaf
+            for key, value in section.items()
+            for leaf in (leaves(value, f"{at}{key}.") if isinstance(value, dict) else [f"{at}{key}"])
+        ]
+
+    written = {stage: getattr(params, stage) for stage in TRAINING_STAGES}
+    written |= {
+        stage: getattr(params, stage).model_dump(exclude_unset=True)
+        for stage in ("label", "select", "correct", "evaluate")
+        if stage in params.model_fields_set
+    }
+    return [
+        f"{stage}.{leaf}"
+        for stage, section in written.items()
+        for leaf in leaves(section)
+        if all(leaf in leaves(entry.get(stage) or {}) for entry in params.iterations.values())
+    ]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The parameters together with the facts of the model: what the plans of stages are made from."""
+
+    params: Params
+    model: ModelInfo
+
+    @cached_property
+    def order(self) -> list[str]:
+        """Iterations from the first to the last."""
+        return ordered_iterations(self.params)
+
+    def prev(self, iteration: str) -> str:
+        """Return the iteration before, or `base`."""
+        return str(self.params.iterations[iteration]["prev"])
+
+    def training(self, iteration: str, stage: str) -> TrainParams:
+        """Return one training with its learning rate: `train.learning_rate`, or the model's, times `lr_factor`."""
+        section = training(self.params, iteration, stage)
+        rate = section.learning_rate or default_learning_rate(self.model.width)[0]
+        exact = float(f"{rate * section.lr_factor:.6g}")
+        alone = {"gold_share": 1.0} if self.params.adapter.mode in GOLD_ALONE else {}
+        return section.model_copy(update={"learning_rate": exact, "lr_factor": 1.0, **alone})
+
+    def section(self, iteration: str, stage: str, kind: type[C]) -> C:
+        """Return the section of a stage that does not train, in an iteration."""
+        return stage_section(self.params, iteration, stage, kind)
+
+    @staticmethod
+    def absent_of(params: Params, iteration: str) -> list[str]:
+        order = ordered_iterations(params)
+        later = order[order.index(iteration) + 1 :] if iteration != "base" else order
+        return sorted(code for code, entry in params.languages.items() if entry.from_ in later)
+
+    def absent(self, iteration: str) -> list[str]:
+        """Return the languages that do not take part in an iteration, or in scoring the base (`base`), yet."""
+        return self.absent_of(self.params, iteration)
+
+    def later_languages(self) -> list[list[str]]:
+        """Return the languages that begin with an iteration, those of the first such iteration first."""
+        begin = [
+            sorted(code for code, entry in self.params.languages.items() if entry.from_ == name) for name in self.order
+        ]
+        return [codes for codes in begin if codes]
+
+    def language_alias(self, iteration: str | None = None) -> dict[str, str]:
+        """Return what the model is told for each mapped language; of those that take part, given an iteration."""
+        absent = self.absent(iteration) if iteration else []
+        return {
+            code: entry.as_
+            for code, entry in sorted(self.params.languages.items())
+            if entry.as_ is not None and code not in absent
+        }
+
+    def recogniser(self, iteration: str) -> RecogniserParams:
+        """Return the model as the stages of an iteration load it; its family is known."""
+        values = self.params.model.model_dump() | {"family": self.model.family}
+        return RecogniserParams(**values, languages=self.language_alias(iteration))
+
+    def skip_reason(self, iteration: str, stage: str) -> str | None:
+        """Return why the parameters skip a stage, which then passes on what it was given; None where it runs."""
+        mode, params = self.params.adapter.mode, self.params
+        trainings = {name: training(params, iteration, name) for name in TRAINING_STAGES}
+        if mode in GOLD_ALONE:
+            if not (iteration == self.order[0] and stage in ("focus", "predict", "evaluate")):
+                return f"adapter.mode is {mode}: one training on gold"
+            # It stands in for the trainings of all iterations, and takes as many steps as they have together.
+            every = [training(params, name, each) for name in params.iterations for each in TRAINING_STAGES]
+            return "all stages have 0 steps" if all(each.steps == 0 for each in every) else None
+        if stage in trainings and trainings[stage].steps == 0:
+            return f"{stage}.steps is 0"
+        if stage in ("label", "select", "correct"):
+            uses = [trainings[name] for name in ("feedback", "fix")]
+            if all(use.steps == 0 or use.gold_share == 1 for use in uses):
+                return "feedback and fix train on gold alone"
+        if stage == "correct" and not self.section(iteration, stage, CorrectParams).enabled:
+            return "correct.enabled is false"
+        return None

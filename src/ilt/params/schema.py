@@ -1,0 +1,480 @@
+"""Schema of params.yaml. The paper gives no values: every default is this project's own choice, by measurement."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "FIELDS",
+    "ITERATION_STAGES",
+    "LEAST_DEV",
+    "SPLITS",
+    "TRAINING_STAGES",
+    "AdapterParams",
+    "CorpusParams",
+    "CorrectParams",
+    "CutParams",
+    "DemoParams",
+    "DomainParams",
+    "EvaluateParams",
+    "LabelParams",
+    "LanguageParams",
+    "LoraParams",
+    "MixtureParams",
+    "ModelParams",
+    "Params",
+    "RecogniserParams",
+    "ReportParams",
+    "Section",
+    "SelectParams",
+    "SourceParams",
+    "SpecAugmentParams",
+    "StopParams",
+    "TrainParams",
+]
+
+SPLITS = ("gold", "pool", "dev", "test", "retention", "replay")
+"""gold: labelled, trained on. pool: unlabelled. dev: calibration and checkpoint choice. test: only scored.
+retention: only scored, of the domain that the base comes from. replay: labelled, of that domain, never
+scored; trained on where `mixture.replay_share` says so."""
+
+LEAST_DEV = 10
+"""Rows of dev that expected errors can be calibrated on, at the very least; our own choice."""
+
+TRAINING_STAGES = ("focus", "feedback", "fix")
+ITERATION_STAGES = ("focus", "label", "select", "feedback", "correct", "fix", "predict", "evaluate")
+"""Stages of an iteration that params.yaml can speak of, in their order."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Section(BaseModel):
+    """A part of the parameters: frozen, and closed to unknown keys and to infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelParams(Section):
+    """The pretrained model.
+
+    id, revision:  a local folder, or a hub id with a commit or tag.
+    family:        null: what the model's config.json says; needed only where that cannot be read beforehand.
+    audio_context: batch: the encoder takes what the batch needs; full: always the model's whole context.
+    dtype:         auto: float32 on a CPU, bfloat16 on a GPU.
+    attention:     auto: SDPA for models that take 10 s or more at once, else eager, which is faster there.
+    decode_batch, decode_batch_seconds: utterances and seconds of audio, padding included, decoded at once.
+    max_chars_per_second: decoding stops there; a model that babbles would go on until its context is full.
+    prompts:       of a model that takes prompts (Qwen2-Audio), by language code, `default` for all others;
+                   `{code}` and `{language}` stand for the language's code and English name.
+    """
+
+    id: Annotated[str, Field(min_length=1)]
+    revision: str | None = None
+    family: str | None = None
+    audio_context: Literal["full", "batch"] = "batch"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
+    decode_batch: Count = 64
+    decode_batch_seconds: Positive | None = None
+    max_chars_per_second: Positive | None = 32.0
+    prompts: dict[str, str] = {}
+
+
+class RecogniserParams(ModelParams):
+    """The model as a stage loads it. languages: the code that it is told instead, by language (`languages.X.as`)."""
+
+    languages: dict[str, str] = {}
+
+
+class LanguageParams(Section):
+    """One language.
+
+    as:   the language that the model is told in its place; null: itself.
+    from: the iteration from which its rows take part; null: from the start, the base included.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    as_: Annotated[str | None, Field(alias="as", min_length=1)] = None
+    from_: Annotated[str | None, Field(alias="from", min_length=1)] = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.as_ is None and self.from_ is None:
+            raise ValueError("say as: CODE (what the model is told), from: ITERATION (where it begins), or both")
+        return self
+
+
+Pattern = Literal["digits", "number", "time", "date", "amount", "order"]
+
+
+class DomainParams(Section):
+    """One domain of the demo corpus; see docs/demo-corpus.md."""
+
+    patterns: Annotated[list[Pattern], Field(min_length=1)]
+    accents: Literal["source", "target"]
+    telephone: Share = 0.0
+    noise_snr: tuple[float, float] | None = None
+    babble_snr: tuple[float, float] | None = None
+
+    @model_validator(mode="after")
+    def _from_low_to_high(self) -> Self:
+        for name in ("noise_snr", "babble_snr"):
+            bounds = getattr(self, name)
+            if bounds and bounds[0] > bounds[1]:
+                raise ValueError(f"{name} runs from low to high, got {list(bounds)}")
+        return self
+
+
+_ORDERS: list[Pattern] = ["digits", "number", "time", "amount", "amount", "amount", "order", "order", "order"]
+
+
+class DemoParams(Section):
+    """The demo corpus: utterances per language in each split, and its two domains.
+
+    strays: share of the pool that is of no use, as in a pool that was found and not made: another language
+            than it is filed under, somebody else talking as loudly, or speech drowned in noise.
+    """
+
+    languages: Annotated[list[str], Field(min_length=1)] = ["de", "en", "es", "fr", "ko"]
+    gold: Count = 24
+    pool: Count = 180
+    dev: Count = 24
+    test: Count = 40
+    retention: Annotated[int, Field(ge=0)] = 20
+    replay: Annotated[int, Field(ge=0)] = 0
+    strays: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    source: DomainParams = DomainParams(patterns=["digits", "digits", "number", "time"], accents="source")
+    target: DomainParams = DomainParams(
+        patterns=_ORDERS, accents="target", telephone=0.2, noise_snr=(22.0, 38.0), babble_snr=(22.0, 38.0)
+    )
+
+
+FIELDS = ("id", "audio", "text", "speaker", "language", "split", "offset", "duration")
+"""What a column of a table of utterances can be mapped to."""
+
+Names = str | dict[str, str | None] | None
+
+
+class SourceParams(Section):
+    """One corpus on disk (or on the hub); see docs/corpora.md.
+
+    split, language: one for all rows, or a map from the source's own names to ours (null skips rows).
+    audio:           folder where relative audio paths start; the formats have defaults.
+    columns:         of table and huggingface: by field (`FIELDS`), the column that holds it.
+    delimiter:       of table; null: what the suffix says.
+    prefix:          put before ids and speakers, where two sources use the same ones for others.
+    subset, revision: of a dataset on the hub.
+    """
+
+    format: Literal["nemo", "kaldi", "common-voice", "mlc-slm", "huggingface", "table"]
+    path: str = Field(min_length=1)
+    split: Names = None
+    language: Names = None
+    audio: str | None = None
+    columns: dict[str, str] = {}
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    prefix: str = ""
+    subset: str | None = None
+    revision: str | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_format(self) -> Self:
+        given = self.split.values() if isinstance(self.split, dict) else [self.split]
+        for split in given:
+            if split is not None and split not in SPLITS:
+                raise ValueError(f"split: there is no {split!r}; there are {', '.join(SPLITS)}")
+        if unknown := sorted(set(self.columns) - set(FIELDS)):
+            raise ValueError(f"columns: there is no {unknown[0]!r}; there are {', '.join(FIELDS)}")
+        for name, formats in {
+            "columns": ("table", "huggingface"),
+            "delimiter": ("table",),
+            "subset": ("huggingface",),
+            "revision": ("huggingface",),
+            "audio": ("nemo", "kaldi", "common-voice", "table"),
+        }.items():
+            if getattr(self, name) and self.format not in formats:
+                raise ValueError(f"{name} is for {' and '.join(formats)}, not for {self.format}")
+        return self
+
+
+class CutParams(Section):
+    """How recordings of the pool that are too long are cut; see `ilt.corpus.cuts`.
+
+    method:       none: they are a problem. vad: by voice activity (Silero, extra `vad`).
+    max_duration: seconds, padding included; never more than the model takes at once.
+    threshold:    probability from which a frame is speech.
+    pause:        seconds without speech that end a cut.
+    padding:      seconds kept on both sides.
+    """
+
+    method: Literal["none", "vad"] = "none"
+    max_duration: Positive = 30.0
+    threshold: Annotated[float, Field(gt=0.15, lt=1)] = 0.5
+    pause: Positive = 0.5
+    padding: Annotated[float, Field(ge=0)] = 0.2
+
+
+class CorpusParams(Section):
+    """Where the utterances come from.
+
+    pool_reference:  JSONL with `id` and `text` of pool rows, for audits alone.
+    shared_speakers: whether a speaker may be in gold, pool or replay and also in dev or test.
+    max_duration:    seconds; null: what the model takes at once.
+    """
+
+    source: Literal["demo", "manifest", "sources"] = "demo"
+    manifest: str | None = None
+    sources: list[SourceParams] = []
+    pool_reference: str | None = None
+    on_invalid: Literal["fail", "quarantine"] = "fail"
+    shared_speakers: Literal["fail", "allow"] = "fail"
+    max_duration: Positive | None = None
+    min_duration: Positive = 0.1
+    cut: CutParams = CutParams()
+    demo: DemoParams = DemoParams()
+
+    @model_validator(mode="after")
+    def _needs_manifest(self) -> Self:
+        if self.source == "manifest" and not self.manifest:
+            raise ValueError("corpus.source=manifest needs corpus.manifest=PATH of a JSONL manifest")
+        if self.source == "sources" and not self.sources:
+            raise ValueError("corpus.source=sources needs corpus.sources=[{format: ..., path: ...}, ...]")
+        return self
+
+
+class AdapterParams(Section):
+    """How training stages build on one another, and which languages an adapter is for (docs/languages.md).
+
+    mode:  merge_and_reset: a fresh LoRA over everything before it, merged (ILT). For comparison: continue: the
+           same LoRA through all stages; single: one LoRA on gold alone, with as many steps as all stages
+           together; full: the same with all weights trained, in place of a LoRA.
+    scope: shared: one adapter for all languages. per_language: each language has its own in every stage.
+           shared+per_language: focus and feedback train shared ones, fix one for each language over them.
+    scale: factor on each adapter's update when its stage ends (`merge_and_reset`): below 1, the weights lie
+           between the base and what was trained.
+    """
+
+    mode: Literal["merge_and_reset", "continue", "single", "full"] = "merge_and_reset"
+    scope: Literal["shared", "per_language", "shared+per_language"] = "shared"
+    scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if self.scope != "shared" and self.mode != "merge_and_reset":
+            raise ValueError(
+                f"scope: {self.scope} is for mode: merge_and_reset; with mode: {self.mode}, say scope: shared"
+            )
+        if self.mode == "full" and self.scale != 1.0:
+            raise ValueError("scale is for adapters; with mode: full, say scale: 1.0")
+        return self
+
+
+class MixtureParams(Section):
+    """Composition of training batches, beside `train.gold_share`.
+
+    temperature:  languages are drawn with probability proportional to n^(1/temperature), n: their rows, among
+                  gold and among pseudo-labels. 1: as they are; large: alike.
+    replay_share: share of each batch drawn from the split `replay`; gold and pseudo-labels share the rest.
+    """
+
+    temperature: Positive = 1.0
+    replay_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class LoraParams(Section):
+    """LoRA (Hu et al. 2021, arXiv 2106.09685), as PEFT takes it; alpha null means twice the rank.
+
+    target_modules: names of linear layers; a model takes those that it has. The first six are Whisper's, the
+                    others of Qwen2-Audio's language model.
+    encoder:        whether the layers of the audio encoder get one too.
+    """
+
+    r: Annotated[int, Field(ge=1, le=1024)] = 16
+    alpha: Positive | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: Annotated[list[str], Field(min_length=1)] = [
+        "q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "o_proj", "gate_proj", "up_proj", "down_proj",
+    ]  # fmt: skip
+    encoder: bool = True
+
+
+class SpecAugmentParams(Section):
+    """Augmentation of features, anew each time an utterance is used.
+
+    SpecAugment (Park et al. 2019, arXiv 1904.08779): masks per utterance and their greatest widths in frames
+    and mel bins. speed, formants: greatest relative change of tempo and of the vocal tract's length (VTLP,
+    Jaitly and Hinton 2013). channel: strength of a random channel, 0 to 1, see `ilt.training.channel`.
+    """
+
+    time_masks: Annotated[int, Field(ge=0)] = 2
+    time_width: Count = 8
+    frequency_masks: Annotated[int, Field(ge=0)] = 2
+    frequency_width: Count = 12
+    speed: Annotated[float, Field(ge=0, le=0.5)] = 0.12
+    formants: Annotated[float, Field(ge=0, le=0.3)] = 0.1
+    channel: Share = 0.6
+
+
+class TrainParams(Section):
+    """One training: `train`, overlaid with its stage's section and with what the iteration says of the stage.
+
+    learning_rate:  the highest of the schedule; null: by the model's size (`ilt.params.resolving`).
+    lr_factor:      factor on it, for a stage or an iteration.
+    steps | epochs: exactly one is set; an epoch is one pass over gold. 0 steps skip the stage.
+    batch_seconds:  null: a batch is `batch_size` utterances. A number: as many utterances of like length as
+                    fill so many seconds, each counted as long as the longest of its batch.
+    gradient_checkpointing: keep no activations inside layers but compute them again on the way back: much
+                    less memory for about a third more time.
+    gold_share:     share of each batch drawn from gold, the rest from selected labels. Focus has gold alone.
+    warmup:         share of the steps over which the learning rate rises; then it falls as a cosine.
+    evaluations:    how often WER of generated text is measured on dev (and once before the first step); the
+                    last adapter that is not clearly worse than the best is kept.
+    evaluation_rows: of dev, at most so many are measured on.
+    """
+
+    seed: Seed = 1
+    learning_rate: Positive | None = None
+    lr_factor: Positive = 1.0
+    lora: LoraParams = LoraParams()
+    steps: Annotated[int, Field(ge=0)] | None = None
+    epochs: Positive | None = None
+    batch_size: Count = 8
+    batch_seconds: Positive | None = None
+    gradient_accumulation: Count = 1
+    gradient_checkpointing: bool = False
+    gold_share: Share = 0.5
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    max_grad_norm: Positive = 1.0
+    evaluations: Count = 2
+    evaluation_rows: Count = 240
+    spec_augment: SpecAugmentParams = SpecAugmentParams()
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("exactly one of steps and epochs must be set; make the other null")
+        if self.epochs is not None and self.gold_share == 0:
+            raise ValueError("an epoch is one pass over gold, of which gold_share 0 has none; say steps")
+        return self
+
+
+class LabelParams(Section):
+    """Decoding of the pool.
+
+    beams:                1 is greedy.
+    perturb_speed, perturb_noise: the second decode hears speech stretched by this factor, with this much
+                          Gaussian noise (in units of Whisper's scaled log-mel) added.
+    similarity_neighbours: nearest gold utterances that `gold_similarity` is the mean over.
+    """
+
+    beams: Count = 1
+    perturb_speed: Annotated[float, Field(gt=0.5, lt=2)] = 1.1
+    perturb_noise: Annotated[float, Field(ge=0)] = 0.1
+    similarity_neighbours: Count = 5
+
+
+class SelectParams(Section):
+    """Choice of pseudo-labels.
+
+    method:             calibrated | for comparison: logprob (best mean token log-probability), all (no
+                        filter), oracle (true error, from the pool reference).
+    keep:               at most this share of each language's rows.
+    keep_by_language:   another share for some languages, by code.
+    max_expected_error: nothing above it is kept,
+    min_rows:           except that each language keeps its best rows up to this many, if not flagged.
+    similarity_weight:  weight of `gold_similarity` beside expected error in the ranking.
+    min_chars_per_second, max_chars_per_second, max_compression_ratio, max_no_speech_prob: limits of flags.
+    """
+
+    method: Literal["calibrated", "logprob", "all", "oracle"] = "calibrated"
+    keep: Share = 0.5
+    keep_by_language: dict[str, Share] = {}
+    max_expected_error: Share = 0.3
+    min_rows: Annotated[int, Field(ge=0)] = 20
+    similarity_weight: Annotated[float, Field(ge=0)] = 0.05
+    min_chars_per_second: Annotated[float, Field(ge=0)] = 1.0
+    max_chars_per_second: Positive = 40.0
+    max_compression_ratio: Positive = 2.4
+    max_no_speech_prob: Share = 0.6
+
+
+class CorrectParams(Section):
+    """Repair of labels; the budget of what is kept afterwards replaces that of `select`.
+
+    enabled: false skips the stage: labels stay as they were selected.
+    vote:    whether all decodes vote; else the newest one holds.
+    """
+
+    enabled: bool = True
+    vote: bool = True
+    keep: Share = 0.75
+    keep_by_language: dict[str, Share] = {}
+    max_expected_error: Share = 0.2
+
+
+class EvaluateParams(Section):
+    """Scoring. bootstrap: samples of the intervals."""
+
+    normaliser: Literal["basic", "whisper", "mlc-slm", "none"] = "basic"
+    bootstrap: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
+
+
+class StopParams(Section):
+    """Early stopping, see `ilt.evaluation.stopping`.
+
+    min_gain: the least gain (a fraction, 0.005 is half a point) that an iteration must bring for another to
+              follow: where the 95 % interval of its gain does not lie above it, later iterations are skipped.
+              null: all run.
+    split:    where the gain is measured. Stopping by test would make the test error a little too good.
+    """
+
+    min_gain: Annotated[float, Field(ge=0, lt=1)] | None = None
+    split: Literal["dev", "test"] = "dev"
+
+
+class ReportParams(Section):
+    """The report. price_per_hour: of computing, in any currency; null: minutes alone are told."""
+
+    price_per_hour: Positive | None = None
+
+
+class Params(Section):
+    """The whole of params.yaml.
+
+    focus, feedback, fix: what differs from `train` there, as parts of `TrainParams`.
+    iterations: by name, `prev` (the iteration before, or base) and what differs there, by stage.
+    """
+
+    seed: Seed = 1
+    model: ModelParams
+    languages: dict[str, LanguageParams] = {}
+    corpus: CorpusParams = CorpusParams()
+    train: dict[str, Any] = {}
+    focus: dict[str, Any] = {}
+    feedback: dict[str, Any] = {}
+    fix: dict[str, Any] = {}
+    adapter: AdapterParams = AdapterParams()
+    mixture: MixtureParams = MixtureParams()
+    label: LabelParams = LabelParams()
+    select: SelectParams = SelectParams()
+    correct: CorrectParams = CorrectParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    stop: StopParams = StopParams()
+    report: ReportParams = ReportParams()
+    iterations: dict[str, dict[str, Any]]
+
+    @model_validator(mode="after")
+    def _no_chain(self) -> Self:
+        aliases = {code: entry.as_ for code, entry in self.languages.items() if entry.as_ is not None}
+        chained = sorted(set(aliases) & set(aliases.values()))
+        if chained:
+            raise ValueError(f"languages.{chained[0]}.as: another language stands for {chained[0]!r} already")
+        return self

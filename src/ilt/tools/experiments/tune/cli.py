@@ -1,0 +1,96 @@
+"""`ilt tune`: search for good settings; `ilt tune show`: what came of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ilt.errors import IltError
+
+__all__ = ["app"]
+
+app = typer.Typer(invoke_without_command=True, help="Search for good settings over tune.yaml; see what came of it.")
+
+FileOption = Annotated[Path, typer.Option("--file", help="What may change, and by what it is judged.")]
+StudyOption = Annotated[str | None, typer.Option("--study", help="The study; the default is tune.yaml's.")]
+
+
+@app.callback()
+def tune(
+    context: typer.Context,
+    trials: Annotated[int | None, typer.Option(min=1, help="Go on until the study has so many trials in all.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Begin no trial after so many minutes of this call.")
+    ] = None,
+    study: StudyOption = None,
+    file: FileOption = Path("tune.yaml"),
+) -> None:
+    """Search for good settings, each trial a DVC experiment. After a stop, the same command goes on."""
+    if context.invoked_subcommand is not None:
+        if (trials, minutes, study) != (None, None, None):
+            raise IltError(f"options of a search do not go before `{context.invoked_subcommand}`; put them after it")
+        return
+    if trials is None and minutes is None:
+        raise IltError("say how long: --trials 20 (in all), --minutes 60, or both (whichever comes first)")
+    from ilt.tools.experiments.dvc import interrupt_on_sigterm
+    from ilt.tools.experiments.tune.search import search
+    from ilt.tools.experiments.tune.space import load_space
+
+    space = load_space(file)
+    name = _named(study or space.file.study)
+    interrupt_on_sigterm()
+    print(
+        f"study {name}: {len(space.file.parameters)} parameters over {', '.join(space.iterations)}; "
+        f"logs are in .ilt/tune/{name}"
+    )
+    try:
+        found = search(space, name, trials, minutes, _say, _stage)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    print(f"{found.counted} trials in study {name}; `ilt tune show --study {name}` compares them")
+
+
+def _named(study: str) -> str:
+    import re
+
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", study):
+        raise IltError(f"--study {study!r}: expected lower-case letters, digits and hyphens, as in my-study-2")
+    return study
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _stage(name: str) -> None:
+    """What runs just now, on a terminal alone: a log has the steps."""
+    if sys.stderr.isatty():
+        print(f"  {name:<20}", end="\r", file=sys.stderr, flush=True)
+
+
+@app.command()
+def show(
+    study: StudyOption = None,
+    file: FileOption = Path("tune.yaml"),
+    test: Annotated[bool, typer.Option("--test", help="Also the error on test, which no trial is chosen by.")] = False,
+    form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+) -> None:
+    """Show the trials of a study, the best and the Pareto front, and which parameters mattered."""
+    from ilt.tools.experiments.tune.file import read_tune_file
+    from ilt.tools.experiments.tune.records import open_study, read_study
+    from ilt.tools.experiments.tune.show import importances, print_study, test_errors, to_dict
+
+    if form not in ("text", "json"):
+        raise IltError(f"--format {form!r}: there are text, json")
+    stored = open_study(_named(study or read_tune_file(file).study), minutes=False, create=False)
+    found = read_study(stored)
+    shares = importances(stored, found)
+    tests = test_errors(found) if test else None
+    if form == "json":
+        print(json.dumps(to_dict(found, shares, tests), indent=2, ensure_ascii=False))
+    else:
+        print_study(found, shares, tests)

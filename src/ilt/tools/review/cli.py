@@ -1,0 +1,234 @@
+"""`ilt review`: labels out to people, their answers back, and what an audit says of all the others."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ilt import paths
+from ilt.evaluation.figures import interval, percent
+
+if TYPE_CHECKING:
+    from ilt.tools.review.estimate import Estimate
+    from ilt.tools.review.incoming import Incoming
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Let people review labels: export, import, estimate.")
+
+SHOWN = 20
+"""Changed texts that `import` shows."""
+
+
+class Strategy(StrEnum):
+    """What a review is for."""
+
+    audit = "audit"
+    improve = "improve"
+
+
+class Format(StrEnum):
+    """What people work with."""
+
+    html = "html"
+    label_studio = "label-studio"
+    csv = "csv"
+
+
+class Resolve(StrEnum):
+    """Who wins where people disagree."""
+
+    latest = "latest"
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+
+
+@app.command()
+def export(
+    iteration: Annotated[str, typer.Option(help="Whose labels: data/iterations/<iteration>/labels/corrected.parquet.")],
+    output: Annotated[Path, typer.Option(help="The file to write.")],
+    budget: Annotated[int, typer.Option(help="How many rows people will look at.")] = 100,
+    strategy: Annotated[
+        Strategy,
+        typer.Option(help="audit: a random sample, for `estimate`. improve: what helps most."),
+    ] = Strategy.audit,
+    format: Annotated[Format, typer.Option(help="What people work with.")] = Format.html,
+    seed: Annotated[int | None, typer.Option(help="Of the sample; the default is params.yaml's.")] = None,
+) -> None:
+    """Choose labels for people to review and write them to a file; the choice is kept in data/reviews."""
+    from ilt.errors import IltError
+    from ilt.params import seed_and_normaliser
+    from ilt.tools.review.export import choose, gather
+    from ilt.tools.review.formats import WRITERS
+    from ilt.tools.review.table import record_review
+
+    suffix = {"html": ".html", "label-studio": ".json", "csv": ".csv"}[format.value]
+    if output.is_dir() or output.suffix.lower() != suffix:
+        raise IltError(f"--output {output}: expected a file that ends in {suffix}")
+    default, normaliser = seed_and_normaliser()
+    record = choose(iteration, strategy.value, budget, default if seed is None else seed, normaliser)
+    outgoing = gather(record)
+    written = WRITERS[format.value](outgoing, output)
+    recorded = record_review(record)
+    counts = record.filter(record["id"].is_in([row.id for row in outgoing.rows]))["language"].value_counts()
+    by_language = ", ".join(f"{code} {count}" for code, count in sorted(counts.iter_rows()))
+    seconds = sum(row.clip.seconds for row in outgoing.rows)
+    console = _console()
+    console.print(
+        f"review {outgoing.review}: {len(outgoing.rows)} rows ({by_language}), {seconds / 60:.1f} min of speech"
+    )
+    for path in written:
+        console.print(f"  wrote {path}", soft_wrap=True)
+    console.print(f"  the choice is in {recorded}; keep it in git", soft_wrap=True)
+    answers = {"html": "the JSON file that it saves", "label-studio": "the project's JSON export"}
+    console.print(f"then: ilt review import FILE, with {answers.get(format.value, 'the sheet filled in')}")
+
+
+def _show(incoming: Incoming, format: str, name: str) -> None:
+    from rich.text import Text
+
+    from ilt.evaluation.highlight import isolate
+
+    console, verdicts = _console(), incoming.verdicts
+    fresh = sum(change.before is None for change in incoming.changes)
+    console.print(f"{format} {name}:", markup=False)
+    console.print(
+        f"  {fresh} new, {len(incoming.changes) - fresh} changed: {verdicts['accepted']} accepted, "
+        f"{verdicts['corrected']} corrected, {verdicts['unusable']} unusable"
+    )
+    console.print(f"  {incoming.unchanged} known already, {incoming.unreviewed} not reviewed yet")
+    if incoming.edited:
+        console.print(f"  {incoming.edited} of those have a changed text but no verdict, and are left out")
+    worth = [c for c in incoming.changes if c.before is not None or c.after.verdict != "accepted"]
+    for change in worth[:SHOWN]:
+        after, before = change.after, change.before
+        line = Text(f"  {after.id} ({after.language}) ")
+        was = before.text if before else after.text_before
+        line.append(isolate(was, after.language) if was else "unusable", style="red")
+        line.append(" -> ")
+        line.append(isolate(after.text, after.language) if after.text else "unusable", style="green")
+        if before and before.reviewer != after.reviewer:
+            line.append(f" ({after.reviewer} over {before.reviewer})")
+        console.print(line, soft_wrap=True)
+    if len(worth) > SHOWN:
+        console.print(f"  ... and {len(worth) - SHOWN} more")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="The page's JSON, Label Studio's JSON export, or the CSV.")],
+    reviewer: Annotated[str | None, typer.Option(help="Who reviewed, where the file does not say.")] = None,
+    resolve: Annotated[
+        Resolve | None, typer.Option(help="latest: where people disagree, the later answer wins.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+) -> None:
+    """Show what people's answers change, and write it to data/corrections, which wins over every model."""
+    from ilt.labels.table import CORRECTIONS_TABLE
+    from ilt.tools.review.export import read_corrections
+    from ilt.tools.review.formats import read_answers
+    from ilt.tools.review.incoming import take_in
+
+    answers, corrections = read_answers(file), read_corrections()
+    name = reviewer.strip() if reviewer else None
+    incoming = take_in(answers, corrections, name, latest=resolve is not None)
+    _show(incoming, answers.format, file.name)
+    if not incoming.changes:
+        print(f"nothing to write; {paths.CORRECTIONS} stays as it is")
+        return
+    if not yes:
+        typer.confirm(f"Write {len(incoming.changes)} rows to {paths.CORRECTIONS}?", default=True, abort=True)
+    CORRECTIONS_TABLE.write(incoming.applied(corrections), paths.CORRECTIONS)
+    print(f"wrote {paths.CORRECTIONS}; `dvc repro` takes it up in select and correct")
+
+
+def _estimates(found: list[Estimate], title: str) -> Any:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    headings = ("language", "labels", "answered", "true", "95 %", "expected", "unusable", "rows to halve it")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "language" else "right", no_wrap=True)
+    for entry in found:
+        rate = entry.rate
+        if entry.language is None:
+            table.add_section()
+        table.add_row(
+            entry.language or "all",
+            str(entry.rows),
+            f"{entry.answered} of {entry.sampled}",
+            percent(rate.rate),
+            "" if rate.rate is None else f"{percent(rate.low)} to {percent(rate.high)}",
+            percent(entry.expected),
+            percent(entry.unusable),
+            f"+{rate.more}",
+        )
+    return table
+
+
+@app.command("estimate")
+def estimate_(
+    review: Annotated[str | None, typer.Option(help="Default: the last audit with answers.")] = None,
+) -> None:
+    """Show how wrong the selected labels truly are (WER, or CER), from an audit that people have answered."""
+    from ilt.errors import IltError
+    from ilt.params import seed_and_normaliser
+    from ilt.tools.review.estimate import estimate
+    from ilt.tools.review.export import read_corrections
+    from ilt.tools.review.table import last_audit, read_review
+
+    corrections = read_corrections()
+    record = read_review(review) if review else last_audit(corrections["id"])
+    if record is None:
+        raise IltError(
+            "no audit has answers yet; draw one with `ilt review export --strategy audit`, review it, and "
+            "read the answers with `ilt review import`"
+        )
+    iteration, name = record["iteration"][0], record["review"][0]
+    _, normaliser = seed_and_normaliser()
+    found = estimate(record, corrections, normaliser)
+    console = _console()
+    console.print(_estimates(found, f"Error of the selected labels of {iteration} in % (WER; CER for ko and the like)"))
+    waiting, more = found[-1].sampled - found[-1].answered, found[-1].rate.more
+    console.print(f"from review {name}; {waiting} of its rows wait for an answer")
+    if more:
+        there = f" ({min(waiting, more)} of them are in {name} already)" if waiting else ""
+        console.print(
+            f"about {more} more rows would halve the interval over all languages{there}: "
+            f"ilt review export --iteration {iteration} --budget {more} --output FILE",
+            soft_wrap=True,
+        )
+
+
+@app.command("gain")
+def gain_(
+    rev: Annotated[str, typer.Option(help="The revision before the review: a commit, branch or tag.")] = "HEAD",
+) -> None:
+    """Show what a review bought: test error before and after it, and points for each minute of audio."""
+    from rich.table import Table
+
+    from ilt.params import load_params
+    from ilt.tools.review.gain import gain_since
+
+    bought = gain_since(rev, load_params())
+    table = Table(title=f"Test error in %, {rev} and now", title_justify="left")
+    for heading in ("iteration", rev, "now", "gain [95 %]"):
+        table.add_column(heading, justify="left" if heading == "iteration" else "right", no_wrap=True)
+    for gain in bought.gains:
+        table.add_row(gain.iteration, percent(gain.before), percent(gain.after), interval(asdict(gain)))
+    console = _console()
+    console.print(
+        f"{bought.rows} rows decided since {rev}, {bought.minutes:.1f} min of audio: "
+        f"{bought.corrected} corrected, {bought.unusable} unusable"
+    )
+    console.print(table)
+    console.print(f"{bought.per_minute:+.2f} points of {bought.gains[-1].iteration} for a minute of audio")

@@ -1,0 +1,136 @@
+"""Label Studio: tasks with predictions and their labelling configuration out, its JSON export in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ilt.errors import IltError, Problem
+from ilt.paths import replacing
+from ilt.tools.review.answers import Answer, Answers, named
+from ilt.tools.review.formats.clipfiles import clip_name, write_clips
+from ilt.tools.review.outgoing import Outgoing
+
+__all__ = ["read", "write"]
+
+CONFIG = """\
+<View>
+  <Header value="$language" size="5"/>
+  <Audio name="audio" value="$audio" hotkey="ctrl+space"/>
+  <Header value="What was heard before" size="6"/>
+  <Text name="before" value="$previous_text"/>
+  <Header value="What is said" size="6"/>
+  <TextArea name="text" toName="audio" rows="2" maxSubmissions="1" editable="true"/>
+  <Choices name="verdict" toName="audio" choice="single-radio" required="true" showInline="true">
+    <Choice value="accepted" hotkey="a"/>
+    <Choice value="corrected" hotkey="c"/>
+    <Choice value="unusable" hotkey="u"/>
+  </Choices>
+</View>
+"""
+
+
+def write(outgoing: Outgoing, output: Path) -> list[Path]:
+    """Write the tasks, the configuration (.xml) and a folder of clips beside them.
+
+    The sound is named as Label Studio's local storage has it: its Audio tag takes no `data:` URIs
+    (HumanSignal/label-studio issue 4736).
+    """
+    tasks = []
+    for number, row in enumerate(outgoing.rows):
+        prediction = {
+            "from_name": "text",
+            "to_name": "audio",
+            "type": "textarea",
+            "value": {"text": [row.text]},
+        }
+        data = {
+            "audio": f"/data/local-files/?d={clip_name(output, number)}",
+            "utterance": row.id,
+            "review": outgoing.review,
+            "language": row.language,
+            "text_before": row.text,
+            "previous_text": row.previous_text,
+        }
+        predictions = [{"model_version": outgoing.iteration, "result": [prediction]}]
+        tasks.append({"data": data, "predictions": predictions})
+    config = output.with_suffix(".xml")
+    clips = write_clips(outgoing, output)  # first: tasks must not point to the clips of another export
+    with replacing(output) as temporary:
+        temporary.write_text(json.dumps(tasks, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replacing(config) as temporary:
+        temporary.write_text(CONFIG, encoding="utf-8")
+    return [output, config, clips]
+
+
+def _reviewer(annotation: dict[str, Any]) -> str:
+    """Who annotated: an e-mail address where the export has it, else the number of the account."""
+    by = annotation.get("completed_by")
+    if isinstance(by, dict):
+        by = by.get("email") or by.get("username") or by.get("id")
+    if isinstance(by, int):
+        return f"label-studio:{by}"
+    return by.strip() if isinstance(by, str) else ""
+
+
+def _values(annotation: dict[str, Any], name: str, key: str) -> list[str]:
+    """All values that an annotation gives to one control."""
+    found: list[str] = []
+    for result in annotation.get("result") or []:
+        if isinstance(result, dict) and result.get("from_name") == name:
+            value = (result.get("value") or {}).get(key) or []
+            found += [value] if isinstance(value, str) else [str(part) for part in value]
+    return found
+
+
+def _answer(data: dict[str, Any], annotation: dict[str, Any], where: str) -> Answer:
+    """One annotation. Raises ValueError that says what is wrong with it."""
+    verdicts, texts = _values(annotation, "verdict", "choices"), _values(annotation, "text", "text")
+    if len(verdicts) > 1 or len(texts) > 1:
+        raise ValueError("more than one verdict or text in one annotation; keep one and export again")
+    before = data["text_before"]
+    return Answer(
+        where=where,
+        id=data["utterance"],
+        review=data["review"],
+        language=data["language"],
+        text_before=before,
+        verdict=verdicts[0] if verdicts else "",
+        text=texts[0] if texts else "",
+        reviewer=_reviewer(annotation),
+    )
+
+
+def read(tasks: list[Any], name: str) -> Answers:
+    """Read Label Studio's JSON export (not JSON-MIN), as parsed. Cancelled annotations count as not reviewed.
+
+    Annotations of a task come oldest first. Raises IltError if it is something else.
+    """
+    answers = Answers("Label Studio")
+    needed = ("utterance", "review", "language", "text_before")
+    for number, task in enumerate(tasks, 1):
+        where = f"{name}: task {number}"
+        data = task.get("data") if isinstance(task, dict) else None
+        if not isinstance(data, dict):
+            hint = "it looks like JSON-MIN; " if isinstance(task, dict) and "utterance" in task else ""
+            raise IltError(
+                f"{where}: not a task of Label Studio's JSON export: {hint}expected an object with `data` "
+                "and `annotations`; export the project as JSON"
+            )
+        key = data.get("utterance")
+        wrong = [field for field in needed if not isinstance(data.get(field), str)]
+        annotations = task.get("annotations", [])
+        if wrong or not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
+            what = f"its data lacks {', '.join(wrong)}" if wrong else "its annotations are not a list of objects"
+            message = f"{what}; was the task made by `ilt review export`?"
+            answers.problems.append(Problem(where, named(key), message))
+            continue
+        kept = [entry for entry in annotations if not entry.get("was_cancelled")]
+        kept.sort(key=lambda entry: str(entry.get("updated_at") or entry.get("created_at") or ""))
+        for annotation in kept or [{}]:
+            try:
+                answers.rows.append(_answer(data, annotation, where))
+            except (ValueError, TypeError, AttributeError) as error:
+                answers.problems.append(Problem(where, named(key), f"the annotation is malformed: {error}"))
+    return answers

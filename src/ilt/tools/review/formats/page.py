@@ -1,0 +1,101 @@
+"""The review page: one HTML file that needs no server and no network, and the answers that it saves."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ilt.errors import IltError, Problem
+from ilt.paths import replacing
+from ilt.tools.review.answers import Answer, Answers, named
+from ilt.tools.review.outgoing import Outgoing
+
+__all__ = ["FORMAT", "read", "write"]
+
+FORMAT = "ilt.review/1"
+
+
+def _inlined(value: Any) -> str:
+    """JSON that may stand in a <script> element: nothing in it can end the element or a line of script."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _hash(source: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode("ascii")
+
+
+def render(outgoing: Outgoing) -> str:
+    """The page as text. Its policy admits this one script, this one style sheet and inlined sound alone."""
+    folder = resources.files("ilt.tools.review") / "page"
+    page, script, style = ((folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.js", "page.css"))
+    payload = {
+        "format": FORMAT,
+        "review": outgoing.review,
+        "iteration": outgoing.iteration,
+        "strategy": outgoing.strategy,
+        "rows": [
+            {
+                "id": row.id,
+                "language": row.language,
+                "direction": row.direction,
+                "text": row.text,
+                "previous": row.previous_text,
+                "spans": row.spans,
+                "seconds": row.clip.seconds,
+                "peaks": row.clip.peaks,
+                "audio": row.clip.data_uri,
+            }
+            for row in outgoing.rows
+        ],
+    }
+    parts = {
+        "__SCRIPT_HASH__": _hash(script),
+        "__STYLE_HASH__": _hash(style),
+        "__STYLE__": style,
+        "__SCRIPT__": script,
+        "__DATA__": _inlined(payload),  # last, so that nothing is looked for in what people wrote
+    }
+    for placeholder, part in parts.items():
+        before, found, after = page.partition(placeholder)
+        if not found:
+            raise IltError(f"page.html lacks {placeholder}; the installation is damaged: install ilt again")
+        page = before + part + after
+    return page
+
+
+def write(outgoing: Outgoing, output: Path) -> list[Path]:
+    """Write the page."""
+    with replacing(output) as temporary:
+        temporary.write_text(render(outgoing), encoding="utf-8", newline="\n")
+    return [output]
+
+
+def read(value: Any, name: str) -> Answers:
+    """Read the answers that the page saved, as parsed. Raises IltError if they are something else."""
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        found = value.get("format") if isinstance(value, dict) else None
+        raise IltError(f"{name}: not the answers of a review: expected format {FORMAT!r}, found {found!r}")
+    review, reviewer, entries = value.get("review"), value.get("reviewer", ""), value.get("answers")
+    if not isinstance(review, str) or not isinstance(reviewer, str) or not isinstance(entries, list):
+        raise IltError(f"{name}: expected `review` and `reviewer` as text and `answers` as a list")
+    answers = Answers("review page")
+    for number, entry in enumerate(entries, 1):
+        where = f"{name}: answer {number}"
+        fields = ("id", "language", "verdict", "text", "text_before")
+        wrong = [key for key in fields if not isinstance(entry, dict) or not isinstance(entry.get(key), str)]
+        if wrong:
+            key = entry.get("id") if isinstance(entry, dict) else None
+            what = f"expected text in {', '.join(wrong)}; was the file edited?"
+            answers.problems.append(Problem(where, named(key), what))
+            continue
+        answers.rows.append(
+            Answer(where=where, review=review, reviewer=reviewer.strip(), **{key: entry[key] for key in fields})
+        )
+    return answers

@@ -1,0 +1,44 @@
+"""`ilt validate`: what the stage `corpus` would find wrong, in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ilt.asr.languages import allowed_languages, context_seconds, known_languages
+from ilt.corpus.build import read_corpus
+from ilt.corpus.validate import check_corpus, warn_of_small_dev
+from ilt.errors import IltError
+from ilt.params import load_params
+from ilt.paths import replacing
+
+__all__ = ["run_validate"]
+
+
+def run_validate(output: Path | None) -> int:
+    """Print every problem, and write them to `output`, if given. 1 if there are any, else 0."""
+    if output and output.suffix not in (".csv", ".parquet"):
+        raise IltError(f"--output {output}: expected a .csv or .parquet file")
+    params = load_params()
+    if params.corpus.source == "demo":
+        print("the demo corpus is made, not read: there is nothing to check (corpus.source)")
+        return 0
+    longest = context_seconds(params.model.id, params.model.revision)
+    known = known_languages(params.model.id, params.model.revision)
+    found = read_corpus(params.corpus, longest, allowed_languages(known, params.language_alias))
+    for problem in found.problems:
+        print(problem)
+    if output:
+        with replacing(output) as temporary:
+            frame = found.quarantine
+            frame.write_csv(temporary) if output.suffix == ".csv" else frame.write_parquet(temporary)
+    as_a_whole = 0
+    try:
+        check_corpus(found.rows)
+        warn_of_small_dev(found.rows)
+    except IltError as error:
+        print(error)
+        as_a_whole = 1
+    good, wrong = len(found.rows), len(found.problems)
+    noun = "problem" if wrong == 1 else "problems"
+    print(f"{good} utterances are good, {wrong} {noun}" + (f", listed in {output}" if output else ""))
+    return 1 if wrong or as_a_whole else 0

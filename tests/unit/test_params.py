@@ -1,0 +1,206 @@
+"""params.yaml: what is wrong in it is named, and iterations override stages."""
+
+from __future__ import annotations
+
+import pytest
+
+from ilt.errors import IltError
+from ilt.params import TRAINING_STAGES, check_model_files, load_params, read_params
+from ilt.stages.plan import resolve
+
+CHAIN = {"it1": {"prev": "base"}, "it2": {"prev": "it1"}, "it3": {"prev": "it2"}}
+
+
+@pytest.fixture
+def load(tmp_path, write_params):
+    def loaded(changes):
+        return load_params(write_params(tmp_path, {"iterations": CHAIN} | changes))
+
+    return loaded
+
+
+def test_yaml_is_read_as_dvc_writes_it(tmp_path):
+    """YAML 1.2: Norwegian is no truth value, and a rate without a point is a number."""
+    (tmp_path / "params.yaml").write_text("languages:\n  no: {as: da}\nrate: 2e-05\n", encoding="utf-8")
+    assert read_params(tmp_path / "params.yaml") == {"languages": {"no": {"as": "da"}}, "rate": 2e-5}
+    (tmp_path / "params.yaml").write_text("a: [1", encoding="utf-8")
+    with pytest.raises(IltError, match=r"params\.yaml is not YAML"):
+        read_params(tmp_path / "params.yaml")
+
+
+def test_the_repositorys_own_params_are_valid(load):
+    assert load({}).ordered_iterations() == ["it1", "it2", "it3"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("fix.learnin_rate", 1e-3),  # no such key
+        ("colour", "red"),
+        ("focus.lora.rank", 4),
+        ("seed", "many"),  # wrong type
+        ("seed", -1),
+        ("focus.lora.target_modules", "q_proj"),
+        ("corpus.demo.languages", []),  # impossible value
+        ("fix.lora.r", 0),
+        ("feedback.gold_share", 1.5),
+        ("select.keep", -0.1),
+        ("select.method", "guess"),
+        ("evaluate.normaliser", "mine"),
+        ("adapter.mode", "merge"),
+        ("label.beams", 0),
+        ("focus.learning_rate", float("nan")),
+        ("iterations.it2.label.beam", 2),  # the same in an override
+        ("iterations.it2.fix.lora.r", -1),
+        ("iterations.it2.tune", {"steps": 3}),  # no such stage
+        ("iterations.it2.prev", "it9"),
+        ("iterations.it2.prev", None),
+        pytest.param(
+            "focus.learning_rate",
+            float("inf"),
+        ),
+        pytest.param(
+            "iterations.it2.fix",
+            3,
+        ),
+        pytest.param(
+            "iterations.it2.prev",
+            ["it1"],
+        ),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(load, key, value):
+    with pytest.raises(IltError) as caught:
+        load({key: value})
+    assert key in str(caught.value)
+
+
+def test_all_wrong_values_are_named_at_once(load):
+    with pytest.raises(IltError) as caught:
+        load({"fix.lora.r": 0, "colour": "red", "seed": "many"})
+    assert all(key in str(caught.value) for key in ("fix.lora.r", "colour", "seed"))
+
+
+def test_a_missing_section_is_named(tmp_path, write_params):
+    path = write_params(tmp_path, {})
+    path.write_text("seed: 1\n")
+    with pytest.raises(IltError, match=r"select: Field required"):
+        load_params(path)
+
+
+def test_an_iteration_without_prev_is_refused(load):
+    with pytest.raises(IltError, match=r"iterations\.it2\.prev: missing"):
+        load({"iterations.it2": {}})
+
+
+@pytest.mark.parametrize(
+    "iterations",
+    [
+        {"it1": {"prev": "base"}, "it2": {"prev": "base"}},
+        {"it1": {"prev": "base"}, "it2": {"prev": "it1"}, "it3": {"prev": "it1"}},
+        {"it1": {"prev": "it2"}, "it2": {"prev": "it1"}},
+        {"it1": {"prev": "base"}, "it2": {"prev": "it3"}, "it3": {"prev": "it2"}},
+        {"it1": {"prev": "it1"}},
+    ],
+    ids=["two after base", "two after it1", "cycle", "cycle aside", "self"],
+)
+def test_iterations_that_are_no_chain_are_refused(load, iterations):
+    with pytest.raises(IltError, match="iterations: they must form one chain"):
+        load({"iterations": iterations})
+
+
+@pytest.mark.parametrize("name", ["base", "1st", "a b", "it/1"])
+def test_an_iteration_name_that_is_no_file_name_is_refused(load, name):
+    with pytest.raises(IltError, match=f"iterations.{name}"):
+        load({"iterations": {name: {"prev": "base"}}})
+
+
+def test_no_iterations_at_all_are_refused(load):
+    with pytest.raises(IltError, match="iterations: at least one"):
+        load({"iterations": {}})
+
+
+def test_the_order_follows_prev_and_not_the_file(load):
+    params = load({"iterations": {"c": {"prev": "a"}, "b": {"prev": "c"}, "a": {"prev": "base"}}})
+    assert params.ordered_iterations() == ["a", "c", "b"]
+
+
+def test_an_override_holds_in_its_iteration_alone(load):
+    params = load({"fix.lora.r": 8, "iterations.it2.fix": {"lora": {"r": 4}}})
+    ranks = {name: params.stage(name, "fix").lora.r for name in params.ordered_iterations()}
+    assert ranks == {"it1": 8, "it2": 4, "it3": 8}
+    assert params.stage("it2", "fix").lora.alpha == params.fix.lora.alpha
+    assert params.stage("it2", "feedback") == params.feedback
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(10, 2.0), (None, None)])
+def test_exactly_one_of_steps_and_epochs_must_be_set(load, steps, epochs):
+    with pytest.raises(IltError, match="focus: exactly one of steps and epochs"):
+        load({"focus.steps": steps, "focus.epochs": epochs})
+
+
+def test_an_epoch_of_gold_needs_gold(load):
+    with pytest.raises(IltError, match=r"fix: an epoch is one pass over gold, of which gold_share 0 has none"):
+        load({"fix.steps": None, "fix.epochs": 1.0, "fix.gold_share": 0.0})
+
+
+def test_a_local_model_that_dvc_does_not_watch_is_refused(load, tmp_path):
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    folder = str(tmp_path / "mine" / "model")
+    with pytest.raises(
+        IltError, match=r"model\.files: data/models/demo-whisper does not hold .*; say model\.files: .*model"
+    ):
+        check_model_files(load({"model.id": folder}))
+    for watched in (folder, str(tmp_path / "mine")):
+        check_model_files(load({"model.id": folder, "model.files": watched}))
+
+
+@pytest.mark.parametrize("mode", ["single", "full"])
+def test_one_training_on_gold_does_not_depend_on_the_first_stage_alone(load, mode):
+    """It takes the steps of all stages: that the first has none must not leave it out."""
+    none = dict.fromkeys(("iterations.it1.feedback.steps", "iterations.it1.fix.steps"), 0)
+    last = {f"iterations.{name}.{stage}.steps": 0 for name in ("it2", "it3") for stage in TRAINING_STAGES}
+    first = {"adapter.mode": mode, "iterations.it1.focus.steps": 0}
+    assert "skipped" not in resolve(load(first))["it1/focus"]
+    assert resolve(load(first | none | last))["it1/focus"]["skipped"] == "all stages have 0 steps"
+
+
+def test_overriding_epochs_unsets_steps_and_the_other_way_round(load):
+    params = load(
+        {
+            "fix.steps": 10,
+            "fix.epochs": None,
+            "focus.steps": None,
+            "focus.epochs": 2.0,
+            "iterations.it2.fix.epochs": 3,
+            "iterations.it2.focus.steps": 7,
+        }
+    )
+    fix, focus = params.stage("it2", "fix"), params.stage("it2", "focus")
+    assert (fix.steps, fix.epochs) == (None, 3.0)
+    assert (focus.steps, focus.epochs) == (7, None)
+    assert params.stage("it1", "fix").steps == 10
+
+
+def test_an_override_of_both_steps_and_epochs_is_refused(load):
+    with pytest.raises(IltError, match=r"iterations\.it2\.fix: exactly one"):
+        load({"iterations.it2.fix": {"steps": 3, "epochs": 1}})
+
+
+def test_a_manifest_corpus_needs_a_manifest(load):
+    with pytest.raises(IltError, match=r"corpus\.manifest"):
+        load({"corpus.source": "manifest", "corpus.manifest": None})
+
+
+def test_a_missing_file_and_one_that_is_not_yaml_are_refused(tmp_path):
+    path = tmp_path / "params.yaml"
+    with pytest.raises(IltError, match="missing"):
+        load_params(path)
+    path.write_text("seed: [1\n")
+    with pytest.raises(IltError, match="not YAML"):
+        load_params(path)
+
+
+def test_full_fine_tuning_has_no_adapter_to_scale(load):
+    with pytest.raises(IltError, match=r"merge\.scale is for adapters"):
+        load({"adapter.mode": "full", "merge.scale": 0.9})

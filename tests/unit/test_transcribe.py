@@ -1,0 +1,74 @@
+"""Transcribing a table: what is finished is not done again, and the order of rows does not matter."""
+
+import polars as pl
+import pytest
+
+from ilt.asr import transcribe
+from ilt.asr.families import load_recogniser
+from ilt.asr.features import FeatureStore
+from ilt.asr.lineage import base_lineage
+from ilt.asr.transcribe import perturb, transcribe_table
+from ilt.demo.corpus import demo_corpus
+from ilt.params import load_params
+
+
+@pytest.fixture(scope="module")
+def setting(base_folder):
+    params = load_params()
+    counts = {"gold": 3, "pool": 3, "dev": 3, "test": 3, "retention": 0}
+    demo = params.corpus.demo.model_copy(update={"languages": ["en", "ru"], **counts})
+    rows, _ = demo_corpus(demo, seed=3, max_duration=6.0)
+    recogniser = load_recogniser(base_lineage(str(base_folder), None), params.model)
+    return recogniser, rows, FeatureStore(rows, recogniser.extractor, 0)
+
+
+def test_a_killed_run_goes_on_from_its_last_shard(setting, tmp_path, monkeypatch):
+    recogniser, rows, store = setting
+    monkeypatch.setattr(transcribe, "SHARD", 2)
+    whole = transcribe_table(recogniser, rows, store, batch_size=2)
+
+    class Counting:
+        """The recogniser, until it is killed in the middle of a batch."""
+
+        lineage = recogniser.lineage
+
+        def __init__(self, limit):
+            self.limit, self.calls = limit, 0
+
+        def transcribe(self, *arguments):
+            if self.calls == self.limit:
+                raise RuntimeError("killed")
+            self.calls += 1
+            return recogniser.transcribe(*arguments)
+
+    with pytest.raises(RuntimeError, match="killed"):
+        transcribe_table(Counting(5), rows, store, batch_size=2, work=tmp_path)
+    rest = Counting(100)
+    assert transcribe_table(rest, rows, store, batch_size=2, work=tmp_path).equals(whole)
+    assert rest.calls == len(rows) // 2 - 4  # two shards of two batches were finished
+
+
+def test_the_order_of_rows_does_not_matter(setting):
+    recogniser, rows, store = setting
+    straight = transcribe_table(recogniser, rows, store, batch_size=4)
+    shuffled = transcribe_table(recogniser, rows.sample(fraction=1.0, shuffle=True, seed=1), store, batch_size=4)
+    assert straight.equals(shuffled)
+
+
+def test_perturbed_speech_is_faster_and_always_the_same(setting):
+    _, rows, store = setting
+    features = store[rows["id"][0]]
+    once, again = (perturb(features, speed=1.25, noise=0.1, seed=5) for _ in range(2))
+    assert once.shape == (80, round(features.shape[1] / 1.25))
+    assert once.equal(again)
+
+
+def test_evidence_is_complete(setting):
+    recogniser, rows, store = setting
+    heard = transcribe_table(recogniser, rows, store, batch_size=4, embed=True)
+    assert heard["avg_logprob"].is_between(-20, 0).all()
+    assert (heard["min_logprob"] <= heard["avg_logprob"] + 1e-6).all()
+    assert heard["no_speech_prob"].is_between(0, 1).all()
+    assert set(heard["detected_language"]) <= set(recogniser.language_ids)
+    assert heard["embedding"].list.len().unique().to_list() == [recogniser.model.config.d_model]
+    assert heard.select(pl.all().exclude("embedding").null_count()).row(0) == (0,) * (heard.width - 1)
