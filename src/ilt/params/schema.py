@@ -13,6 +13,7 @@ __all__ = [
     "SPLITS",
     "TRAINING_STAGES",
     "AdapterParams",
+    "BaselineParams",
     "CorpusParams",
     "CorrectParams",
     "CutParams",
@@ -83,6 +84,17 @@ class ModelParams(Section):
     decode_batch_seconds: Positive | None = None
     max_chars_per_second: Positive | None = 32.0
     prompts: dict[str, str] = {}
+
+
+class BaselineParams(Section):
+    """Decoding with the untouched base.
+
+    audio_context: full: the checkpoint as released, which loops where its context is cut before it was adapted.
+    pool:          whether the pool is decoded too: a first text for each row, at the cost of one more pass.
+    """
+
+    audio_context: Literal["full", "batch"] = "full"
+    pool: bool = False
 
 
 class RecogniserParams(ModelParams):
@@ -457,6 +469,7 @@ class Params(Section):
     model: ModelParams
     languages: dict[str, LanguageParams] = {}
     corpus: CorpusParams = CorpusParams()
+    baseline: BaselineParams = BaselineParams()
     train: dict[str, Any] = {}
     focus: dict[str, Any] = {}
     feedback: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 
 In: the identity of the base, the utterances that take part from the start. Out, in data/iterations/base:
 predictions.parquet (and base_predictions.parquet, the same, which iterations add languages to), and
-labels/corrected.parquet, its transcript of the pool.
+labels/corrected.parquet, its transcript of the pool (without texts where `baseline.pool` is false).
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ from ilt.stages._stage import Plan, Run, Stage, run_stage
 
 
 class BaselinePlan(Plan):
+    """model: with the audio context of `baseline`. pool: whether the pool is decoded."""
+
     model: RecogniserParams
+    pool: bool
 
     def chosen_modules(self) -> tuple[str, ...]:
         return (FAMILIES.module(str(self.model.family)),)
 
 
 def resolve(resolved: Resolved, _: str) -> BaselinePlan:
-    return BaselinePlan(model=resolved.recogniser("base"))
+    baseline = resolved.params.baseline
+    model = resolved.recogniser("base").model_copy(update={"audio_context": baseline.audio_context})
+    return BaselinePlan(model=model, pool=baseline.pool)
 
 
 def body(run: Run[BaselinePlan]) -> None:
@@ -52,14 +57,21 @@ def body(run: Run[BaselinePlan]) -> None:
     work = run.work(paths.intake("base"), also=lineage.hash)
     predictions = predict(recogniser, utterances, store, model, work)
     rows = utterances.filter(pl.col("split").is_in(["pool", "dev"])).sort("id")
-    hypotheses = transcribe_table(recogniser, rows, store, Batching.of(model), work, what="pool")
-    labels = rows.select("id", "language", "split", "duration").with_columns(
-        hypotheses.drop("id", "embedding"),
+    rows = rows.select("id", "language", "split", "duration")
+    if run.plan.pool:
+        pool = rows.filter(pl.col("split") == "pool")
+        hypotheses = transcribe_table(recogniser, pool, store, Batching.of(model), work, what="pool")
+        dev = predictions.select("id", "avg_logprob", text="hypothesis")
+        texts = pl.concat([hypotheses.drop("embedding"), dev], how="diagonal")
+        rows = rows.join(texts, on="id", how="left", maintain_order="left")
+    not_decoded = "dropped: not decoded with the base (baseline.pool)"
+    labels = rows.with_columns(
         iteration=pl.lit("base"),
         stage=pl.lit(run.name),
         source=pl.lit("pseudo"),
         selected=pl.lit(False),
-        reason=pl.lit("dropped: the base's labels are only compared with"),
+        flags=pl.lit([], pl.List(pl.String)),
+        reason=pl.lit("dropped: the base's labels are only compared with" if run.plan.pool else not_decoded),
         lineage=pl.lit(lineage.hash),
     )
     LABEL_TABLE.write(note_language_alias(labels, model.languages), paths.labels("base", "corrected"))
