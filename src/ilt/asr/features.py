@@ -79,10 +79,8 @@ class FeatureStore:
     def __getitem__(self, key: str) -> torch.Tensor:
         """float32 features of one utterance, (mel bins, frames)."""
         row = self._row[key]
-        if self._stored is None:
-            values = self._compute(row)
-        else:
-            values = self._stored[self._starts[row] : self._starts[row + 1]].T
+        stored, at = self._stored, slice(self._starts[row], self._starts[row + 1])
+        values = self._compute(row) if stored is None else stored[at].T
         return torch.from_numpy(values.astype(np.float32))
 
 

@@ -62,7 +62,9 @@ def assess_labels(
     truth = references.select("id", truth="text")
     found: dict[str, float | None] = {}
     joined = {
-        name: table.filter(pl.col("split") == "pool", pl.col("text").is_not_null()).join(truth, on="id", how="inner").sort("id")
+        name: table.filter(pl.col("split") == "pool", pl.col("text").is_not_null())
+        .join(truth, on="id", how="inner")
+        .sort("id")
         for name, table in tables.items()
     }
     if "pseudo" in joined:
