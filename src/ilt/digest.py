@@ -10,6 +10,7 @@ import ast
 import functools
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,6 @@ def _file(module: str) -> Path | None:
     return ROOT / "__init__.py" if path == ROOT else None
 
 
-@functools.cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
-
-
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
     """Yield all nodes below `node` but those that only type checkers read."""
     for child in ast.iter_child_nodes(node):
@@ -65,13 +61,10 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
         yield from _statements(child)
 
 
-@functools.cache
-def _imports(module: str) -> tuple[str, ...]:
+def _imports(tree: ast.Module, module: str) -> tuple[str, ...]:
     """Return the modules of this package that a module imports, at its top or within functions."""
-    path = _file(module)
-    assert path is not None
     names: set[str] = set()
-    for node in _statements(_tree(path)):
+    for node in _statements(tree):
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
@@ -92,10 +85,8 @@ def closure(roots: Iterable[str]) -> list[str]:
         module = waiting.pop()
         if module in seen or module in DECIDES_NOTHING:
             continue
-        if _file(module) is None:
-            raise ValueError(f"{module} is no module of ilt")
         seen.add(module)
-        waiting += _imports(module)
+        waiting += _source(module).imports
     return sorted(seen)
 
 
@@ -118,13 +109,36 @@ def _canonical(value: Any) -> str:
     return repr(value)
 
 
-@functools.cache
-def _module_digest(module: str) -> str:
+@dataclass(frozen=True)
+class _Source:
+    """What is read of a module: the modules that it imports, the digest of its code, patterns of its data files."""
+
+    imports: tuple[str, ...]
+    digest: str
+    patterns: tuple[str, ...]
+
+
+@functools.lru_cache(maxsize=1024)
+def _read(module: str, path: Path, size: int, changed: int) -> _Source:  # noqa: ARG001  a changed file is another key
+    tree = ast.parse(path.read_bytes(), str(path))
+    digest = hashlib.sha256(_canonical(tree).encode()).hexdigest()
+    return _Source(_imports(tree, module), digest, tuple(_data_patterns(tree)))
+
+
+def _source(module: str) -> _Source:
+    """Return what a module's file says now. Raises ValueError for what is no module of this package."""
     path = _file(module)
+    if path is None:
+        raise ValueError(f"{module} is no module of ilt")
+    status = path.stat()
+    return _read(module, path, status.st_size, status.st_mtime_ns)
+
+
+def _module_digest(module: str) -> str:
+    source, path = _source(module), _file(module)
     assert path is not None
-    tree = _tree(path)
-    digest = hashlib.sha256(_canonical(tree).encode())
-    for pattern in _data_patterns(tree):
+    digest = hashlib.sha256(source.digest.encode())
+    for pattern in source.patterns:
         for data in sorted(path.parent.glob(pattern)):
             digest.update(data.relative_to(path.parent).as_posix().encode() + b"\0")
             digest.update(hashlib.sha256(data.read_bytes()).digest())
@@ -148,9 +162,3 @@ def code_digest(*roots: str) -> str:
     for module in closure(roots):
         digest.update(f"{module} {_module_digest(module)}\n".encode())
     return digest.hexdigest()
-
-
-def forget() -> None:
-    """Drop what was read of sources, so that they are read again."""
-    for cached in (_tree, _imports, _module_digest):
-        cached.cache_clear()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from ilt.errors import IltError
-from ilt.params.schema import ITERATION_STAGES, TRAINING_STAGES, Params
+from ilt.params.resolving import check_stages
+from ilt.params.schema import ITERATION_STAGES, TRAINING_STAGES, Params, validated
 
 __all__ = [
     "check_params",
@@ -20,48 +20,10 @@ __all__ = [
     "read_params",
     "read_yaml",
     "seed_and_normaliser",
-    "validated",
 ]
-
-S = TypeVar("S", bound=BaseModel)
 
 SECTIONS = tuple(stage for stage in ITERATION_STAGES if stage != "predict")
 """Stages that an iteration can say something of."""
-
-RENAMED = {
-    r"model\.files": "gone: DVC watches the model by itself",
-    r"model\.(workers|device|feature_cache_mb)": (
-        "no parameter any more, since no result depends on it: say ILT_WORKERS, ILT_DEVICE or "
-        "ILT_FEATURE_CACHE_MB in the environment"
-    ),
-    r"merge(\.scale)?": "now adapter.scale",
-    r"(.*\.)?relevance_neighbours": "now label.similarity_neighbours",
-    r"(.*\.)?relevance_weight": "now select.similarity_weight",
-    r"(.*\.)?train_evaluation_rows": "gone: 60 rows of gold are measured",
-}
-"""Keys of version 0.1, as patterns of their dotted names, and what became of them."""
-
-
-def renamed(key: str) -> str | None:
-    """Return what became of a key of an older version, or None where it never was one."""
-    return next((what for pattern, what in RENAMED.items() if re.fullmatch(pattern, key)), None)
-
-
-def validated(kind: type[S], values: Any, where: str = "", file: str = "params.yaml") -> S:
-    """Return values as a checked model. Raises IltError that names the file and, below `where`, each wrong key."""
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        lines = []
-        for detail in error.errors():
-            name = ".".join(str(part) for part in ([where] if where else []) + list(detail["loc"]))
-            what = detail["msg"].removeprefix("Value error, ")
-            if detail["type"] == "extra_forbidden":
-                what = renamed(name) or "there is no such parameter; look at its neighbours for the right spelling"
-            elif detail["type"] not in ("missing", "value_error"):
-                what += f", got {detail['input']!r}"
-            lines.append(f"  {name}: {what}")
-        raise IltError(f"{file} is not valid:\n" + "\n".join(lines)) from None
 
 
 def _fail(problems: list[str]) -> None:
@@ -134,8 +96,6 @@ def check_params(values: Any) -> Params:
     params = validated(Params, values)
     _check_iterations(params)
     _check_languages(params)
-    from ilt.params.resolving import check_stages  # reads what stages come to, which needs a checked chain
-
     check_stages(params)
     return params
 

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from ilt.errors import IltError
-from ilt.params.loading import validated
 from ilt.params.schema import (
     TRAINING_STAGES,
     CorrectParams,
@@ -20,6 +19,7 @@ from ilt.params.schema import (
     Section,
     SelectParams,
     TrainParams,
+    validated,
 )
 
 __all__ = [

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ilt.errors import IltError
 
 __all__ = [
     "FIELDS",
@@ -34,6 +37,7 @@ __all__ = [
     "SpecAugmentParams",
     "StopParams",
     "TrainParams",
+    "validated",
 ]
 
 SPLITS = ("gold", "pool", "dev", "test", "retention", "replay")
@@ -47,6 +51,8 @@ LEAST_DEV = 10
 TRAINING_STAGES = ("focus", "feedback", "fix")
 ITERATION_STAGES = ("focus", "label", "select", "feedback", "correct", "fix", "predict", "evaluate")
 """Stages of an iteration that params.yaml can speak of, in their order."""
+
+S = TypeVar("S", bound=BaseModel)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -491,3 +497,39 @@ class Params(Section):
         if chained:
             raise ValueError(f"languages.{chained[0]}.as: another language stands for {chained[0]!r} already")
         return self
+
+
+RENAMED = {
+    r"model\.files": "gone: DVC watches the model by itself",
+    r"model\.(workers|device|feature_cache_mb)": (
+        "no parameter any more, since no result depends on it: say ILT_WORKERS, ILT_DEVICE or "
+        "ILT_FEATURE_CACHE_MB in the environment"
+    ),
+    r"merge(\.scale)?": "now adapter.scale",
+    r"(.*\.)?relevance_neighbours": "now label.similarity_neighbours",
+    r"(.*\.)?relevance_weight": "now select.similarity_weight",
+    r"(.*\.)?train_evaluation_rows": "gone: 60 rows of gold are measured",
+}
+"""Keys of version 0.1, as patterns of their dotted names, and what became of them."""
+
+
+def renamed(key: str) -> str | None:
+    """Return what became of a key of an older version, or None where it never was one."""
+    return next((what for pattern, what in RENAMED.items() if re.fullmatch(pattern, key)), None)
+
+
+def validated(kind: type[S], values: Any, where: str = "", file: str = "params.yaml") -> S:
+    """Return values as a checked model. Raises IltError that names the file and, below `where`, each wrong key."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for detail in error.errors():
+            name = ".".join(str(part) for part in ([where] if where else []) + list(detail["loc"]))
+            what = detail["msg"].removeprefix("Value error, ")
+            if detail["type"] == "extra_forbidden":
+                what = renamed(name) or "there is no such parameter; look at its neighbours for the right spelling"
+            elif detail["type"] not in ("missing", "value_error"):
+                what += f", got {detail['input']!r}"
+            lines.append(f"  {name}: {what}")
+        raise IltError(f"{file} is not valid:\n" + "\n".join(lines)) from None

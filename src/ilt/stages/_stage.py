@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ilt import paths
-from ilt.digest import code_digest, forget
+from ilt.digest import code_digest
 from ilt.errors import IltError
 from ilt.params import TRAINING_STAGES, Resolved, Section, validated
 
@@ -193,7 +193,6 @@ def planned(stage: Stage[P], iteration: str | None) -> Run[P]:
 
 def check_code(run: Run[Any], advice: str) -> None:
     """Raise IltError where the code that decides the result is not the one that was planned."""
-    forget()  # the sources may have been edited since they were read
     if run.stage.code(run.plan) != run.code:
         raise IltError(
             f"the code that decides {run.name} is another than the plan was made with, so that what it makes "
