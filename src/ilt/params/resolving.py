@@ -43,7 +43,7 @@ GOLD_ALONE = ("single", "full")
 """Modes that train once, on gold, in the place of all stages."""
 
 STAGE_DEFAULTS: dict[str, dict[str, Any]] = {
-    "focus": {"gold_share": 1.0, "steps": 60},
+    "focus": {"steps": 60},
     "feedback": {"steps": 60},
     "fix": {"steps": 30, "lora": {"r": 8}, "lr_factor": 0.5},
 }
@@ -106,6 +106,8 @@ def training(params: Params, iteration: str, stage: str) -> TrainParams:
     values: dict[str, Any] = {}
     for layer in (STAGE_DEFAULTS[stage], params.train, getattr(params, stage), override):
         values = merged(values, layer)
+    if stage == "focus":
+        values["gold_share"] = 1.0  # there are no other labels yet
     return validated(TrainParams, values, f"iterations.{iteration}.{stage}" if override else stage)
 
 

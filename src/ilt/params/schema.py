@@ -132,10 +132,10 @@ Pattern = Literal["digits", "number", "time", "date", "amount", "order"]
 
 
 class DomainParams(Section):
-    """One domain of the demo corpus; see docs/demo-corpus.md."""
+    """One domain of the demo corpus, here the source; see docs/demo-corpus.md."""
 
-    patterns: Annotated[list[Pattern], Field(min_length=1)]
-    accents: Literal["source", "target"]
+    patterns: Annotated[list[Pattern], Field(min_length=1)] = ["digits", "digits", "number", "time"]
+    accents: Literal["source", "target"] = "source"
     telephone: Share = 0.0
     noise_snr: tuple[float, float] | None = None
     babble_snr: tuple[float, float] | None = None
@@ -149,7 +149,16 @@ class DomainParams(Section):
         return self
 
 
-_ORDERS: list[Pattern] = ["digits", "number", "time", "amount", "amount", "amount", "order", "order", "order"]
+class TargetDomainParams(DomainParams):
+    """The target domain of the demo corpus: other words, accents and a worse channel."""
+
+    patterns: Annotated[list[Pattern], Field(min_length=1)] = [
+        "digits", "number", "time", "amount", "amount", "amount", "order", "order", "order",
+    ]  # fmt: skip
+    accents: Literal["source", "target"] = "target"
+    telephone: Share = 0.2
+    noise_snr: tuple[float, float] | None = (22.0, 38.0)
+    babble_snr: tuple[float, float] | None = (22.0, 38.0)
 
 
 class DemoParams(Section):
@@ -167,10 +176,8 @@ class DemoParams(Section):
     retention: Annotated[int, Field(ge=0)] = 20
     replay: Annotated[int, Field(ge=0)] = 0
     strays: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    source: DomainParams = DomainParams(patterns=["digits", "digits", "number", "time"], accents="source")
-    target: DomainParams = DomainParams(
-        patterns=_ORDERS, accents="target", telephone=0.2, noise_snr=(22.0, 38.0), babble_snr=(22.0, 38.0)
-    )
+    source: DomainParams = DomainParams()
+    target: TargetDomainParams = TargetDomainParams()
 
 
 FIELDS = ("id", "audio", "text", "speaker", "language", "split", "offset", "duration")

@@ -30,9 +30,12 @@ def plan_files(resolved: Resolved) -> dict[str, dict[str, Any]]:
     files = {}
     for name in ORDER[1:]:
         stage = stage_named(name)
+        codes: dict[tuple[str, ...], str] = {}  # most iterations choose the same modules
         for iteration in resolved.order if stage.iterated else ["base"]:
             plan = stage.resolve(resolved, iteration)
-            content = {"parameters": plan.model_dump(mode="json", by_alias=True), "code": stage.code(plan)}
+            chosen = plan.chosen_modules()
+            codes[chosen] = codes.get(chosen) or stage.code(plan)
+            content = {"parameters": plan.model_dump(mode="json", by_alias=True), "code": codes[chosen]}
             files[f"{iteration}/{name}" if stage.iterated else name] = content
     return files
 
