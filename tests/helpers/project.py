@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,18 +54,11 @@ def make_tiny(values):
 
 
 def new_repository(folder):
-    """Make a git and DVC repository with a tiny project in it: the demo's files, and no code."""
-    folder.mkdir(parents=True)
-    for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(ROOT / name, folder / name)
-    for name in ("data/models/demo-whisper", "data/corrections"):
-        shutil.copytree(ROOT / name, folder / name)
-    (folder / ".dvc").mkdir()
-    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
+    """Make a project with `ilt init --demo`, as tiny as `make_tiny` says."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    run(folder.parent, "ilt", "init", folder.name, "--demo")
     edit_params(folder, make_tiny)
-    run(folder, "git", "init", "-q")
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "commit", "-qm", "start")
+    run(folder, "git", "commit", "-qam", "tiny")
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from ilt.errors import IltError
 from ilt.params.resolving import check_stages
-from ilt.params.schema import ITERATION_STAGES, TRAINING_STAGES, Params, validated
+from ilt.params.schema import ITERATION_STAGES, Params, validated
 
 __all__ = [
     "check_params",
@@ -31,27 +32,36 @@ def _fail(problems: list[str]) -> None:
         raise IltError("params.yaml is not valid:\n" + "\n".join(f"  {line}" for line in problems))
 
 
-def _check_old_rates(values: Any) -> None:
-    """Raise IltError for learning rates of stages, which version 0.1 had: they are factors now."""
-    if not isinstance(values, dict):
-        return
-    entries = values.get("iterations")
-    iterations = entries if isinstance(entries, dict) else {}
-    places = [(stage, values.get(stage)) for stage in TRAINING_STAGES]
-    places += [
-        (f"iterations.{name}.{stage}", entry.get(stage))
-        for name, entry in iterations.items()
-        if isinstance(entry, dict)
-        for stage in TRAINING_STAGES
-    ]
-    _fail(
-        [
-            f"{place}.learning_rate: now train.learning_rate, once for all stages; say {place}.lr_factor for "
-            "what it is multiplied by there"
-            for place, section in places
-            if isinstance(section, dict) and "learning_rate" in section
-        ]
-    )
+RENAMED = {
+    r"model\.files": "gone: DVC watches the model by itself",
+    r"model\.(workers|device|feature_cache_mb)": (
+        "no parameter any more, since no result depends on it: ILT_WORKERS, ILT_DEVICE and ILT_FEATURE_CACHE_MB in "
+        "the environment"
+    ),
+    r"merge\.scale": "now adapter.scale",
+    r"(.*\.)?label\.relevance_neighbours": "now label.similarity_neighbours",
+    r"(.*\.)?select\.relevance_weight": "now select.similarity_weight",
+    r"(.*\.)?train_evaluation_rows": "gone: 60 rows of gold are measured",
+    r"(.*\.)?(focus|feedback|fix)\.learning_rate": (
+        "now train.learning_rate, once for all stages; lr_factor says here what it is multiplied by"
+    ),
+}
+"""Keys of version 0.1, as patterns of their dotted names, and what became of them."""
+
+
+def _keys(values: Any, at: str = "") -> Iterator[str]:
+    """Yield the dotted names of all keys."""
+    for key, value in values.items() if isinstance(values, dict) else ():
+        yield f"{at}{key}"
+        yield from _keys(value, f"{at}{key}.")
+
+
+def _check_version(values: Any) -> None:
+    """Raise IltError for parameters of an older version, with what each of their keys is called now."""
+    old = {key: new for key in _keys(values) for pattern, new in RENAMED.items() if re.fullmatch(pattern, key)}
+    if old:
+        lines = [f"{key}: {new}" for key, new in old.items()]
+        _fail([*lines, "it is of an older version: `ilt upgrade` shows what changes, and rewrites it"])
 
 
 def _check_iterations(params: Params) -> None:
@@ -92,7 +102,7 @@ def _check_languages(params: Params) -> None:
 
 def check_params(values: Any) -> Params:
     """Return the parameters that such values are. Raises IltError as `load_params` does."""
-    _check_old_rates(values)
+    _check_version(values)
     params = validated(Params, values)
     _check_iterations(params)
     _check_languages(params)

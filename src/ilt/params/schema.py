@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -506,25 +505,6 @@ class Params(Section):
         return self
 
 
-RENAMED = {
-    r"model\.files": "gone: DVC watches the model by itself",
-    r"model\.(workers|device|feature_cache_mb)": (
-        "no parameter any more, since no result depends on it: say ILT_WORKERS, ILT_DEVICE or "
-        "ILT_FEATURE_CACHE_MB in the environment"
-    ),
-    r"merge(\.scale)?": "now adapter.scale",
-    r"(.*\.)?relevance_neighbours": "now label.similarity_neighbours",
-    r"(.*\.)?relevance_weight": "now select.similarity_weight",
-    r"(.*\.)?train_evaluation_rows": "gone: 60 rows of gold are measured",
-}
-"""Keys of version 0.1, as patterns of their dotted names, and what became of them."""
-
-
-def renamed(key: str) -> str | None:
-    """Return what became of a key of an older version, or None where it never was one."""
-    return next((what for pattern, what in RENAMED.items() if re.fullmatch(pattern, key)), None)
-
-
 def validated(kind: type[S], values: Any, where: str = "", file: str = "params.yaml") -> S:
     """Return values as a checked model. Raises IltError that names the file and, below `where`, each wrong key."""
     try:
@@ -535,7 +515,7 @@ def validated(kind: type[S], values: Any, where: str = "", file: str = "params.y
             name = ".".join(str(part) for part in ([where] if where else []) + list(detail["loc"]))
             what = detail["msg"].removeprefix("Value error, ")
             if detail["type"] == "extra_forbidden":
-                what = renamed(name) or "there is no such parameter; look at its neighbours for the right spelling"
+                what = "there is no such parameter; look at its neighbours for the right spelling"
             elif detail["type"] not in ("missing", "value_error"):
                 what += f", got {detail['input']!r}"
             lines.append(f"  {name}: {what}")
