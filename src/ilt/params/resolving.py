@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from ilt.errors import IltError
 from ilt.params.schema import (
     TRAINING_STAGES,
     CorrectParams,
@@ -34,7 +33,6 @@ __all__ = [
     "stage_section",
     "stage_seed",
     "training",
-    "without_effect",
 ]
 
 C = TypeVar("C", bound=Section)
@@ -135,66 +133,11 @@ def check_stages(params: Params) -> None:
             training(params, name, stage)
         for stage, kind in kinds.items():
             stage_section(params, name, stage, kind)
-    if params.corpus.source == "demo":
-        _check_demo(params)
-
-
-def _check_demo(params: Params) -> None:
-    """Raise IltError where iterations speak of languages that the demo has not, or of too few steps for them."""
-    problems = []
-    if params.mixture.replay_share and not params.corpus.demo.replay:
-        problems.append(
-            "mixture.replay_share: there is nothing to replay; say corpus.demo.replay=N utterances per language too"
-        )
-    for name in params.iterations:
-        known = set(params.corpus.demo.languages) - set(Resolved.absent_of(params, name))
-        budgets: dict[str, type[Any]] = {"select": SelectParams, "correct": CorrectParams}
-        for stage, kind in budgets.items():
-            section = stage_section(params, name, stage, kind)
-            problems += [
-                f"iterations.{name}: {stage}.keep_by_language: {code!r} does not take part in {name}; there are "
-                f"{', '.join(sorted(known))}"
-                for code in sorted(section.keep_by_language)
-                if code not in known
-            ]
-        for stage in per_language_stages(params.adapter.scope):
-            steps = training(params, name, stage).steps
-            if steps and steps < len(known):
-                problems.append(
-                    f"iterations.{name}.{stage}.steps: {steps} cannot be shared by the adapters of {len(known)} "
-                    f"languages (adapter.scope: {params.adapter.scope}); say {len(known)} or more, or 0 to skip it"
-                )
-    if problems:
-        raise IltError("params.yaml is not valid:\n" + "\n".join(f"  {line}" for line in problems))
 
 
 def stage_seed(seed: int, iteration: str, stage: str) -> int:
     """Return a seed of a stage's own, from a global one."""
     return int.from_bytes(hashlib.sha256(f"{seed} {iteration} {stage}".encode()).digest()[:4], "big")
-
-
-def without_effect(params: Params) -> list[str]:
-    """Return the keys of stage sections that every iteration overrides, so that they change nothing."""
-
-    def leaves(section: Mapping[str, Any], at: str = "") -> list[str]:
-        return [
-            leaf
-            for key, value in section.items()
-            for leaf in (leaves(value, f"{at}{key}.") if isinstance(value, dict) else [f"{at}{key}"])
-        ]
-
-    written = {stage: getattr(params, stage) for stage in TRAINING_STAGES}
-    written |= {
-        stage: getattr(params, stage).model_dump(exclude_unset=True)
-        for stage in ("label", "select", "correct", "evaluate")
-        if stage in params.model_fields_set
-    }
-    return [
-        f"{stage}.{leaf}"
-        for stage, section in written.items()
-        for leaf in leaves(section)
-        if all(leaf in leaves(entry.get(stage) or {}) for entry in params.iterations.values())
-    ]
 
 
 @dataclass(frozen=True)
@@ -225,15 +168,10 @@ class Resolved:
         """Return the section of a stage that does not train, in an iteration."""
         return stage_section(self.params, iteration, stage, kind)
 
-    @staticmethod
-    def absent_of(params: Params, iteration: str) -> list[str]:
-        order = ordered_iterations(params)
-        later = order[order.index(iteration) + 1 :] if iteration != "base" else order
-        return sorted(code for code, entry in params.languages.items() if entry.from_ in later)
-
     def absent(self, iteration: str) -> list[str]:
         """Return the languages that do not take part in an iteration, or in scoring the base (`base`), yet."""
-        return self.absent_of(self.params, iteration)
+        later = self.order[self.order.index(iteration) + 1 :] if iteration != "base" else self.order
+        return sorted(code for code, entry in self.params.languages.items() if entry.from_ in later)
 
     def later_languages(self) -> list[list[str]]:
         """Return the languages that begin with an iteration, those of the first such iteration first."""

@@ -13,19 +13,21 @@ from ilt import paths
 from ilt.corpus.intake import write_intake
 from ilt.corpus.validate import check_corpus
 from ilt.errors import IltError
-from ilt.params import CorrectParams, Resolved, SelectParams
+from ilt.params import CorrectParams, Resolved, SelectParams, per_language_stages
 from ilt.stages._stage import Plan, Run, Stage, run_stage
 
 
 class IntakePlan(Plan):
     """absent: languages that do not take part yet. budgets: languages with a budget of their own, by stage.
 
-    replay: whether the split `replay` is needed.
+    replay: whether the split `replay` is needed. own_steps: of each training stage in which every language trains an
+    adapter of its own, null where its length goes by epochs.
     """
 
     absent: list[str]
     budgets: dict[str, list[str]]
     replay: bool
+    own_steps: dict[str, int | None]
 
 
 def resolve(resolved: Resolved, iteration: str) -> IntakePlan:
@@ -33,8 +35,11 @@ def resolve(resolved: Resolved, iteration: str) -> IntakePlan:
         "select": sorted(resolved.section(iteration, "select", SelectParams).keep_by_language),
         "correct": sorted(resolved.section(iteration, "correct", CorrectParams).keep_by_language),
     }
+    own_steps = {
+        stage: resolved.training(iteration, stage).steps for stage in per_language_stages(resolved.params.adapter.scope)
+    }
     replay = resolved.params.mixture.replay_share > 0
-    return IntakePlan(absent=resolved.absent(iteration), budgets=budgets, replay=replay)
+    return IntakePlan(absent=resolved.absent(iteration), budgets=budgets, replay=replay, own_steps=own_steps)
 
 
 def _check(rows: pl.DataFrame, plan: IntakePlan, iteration: str) -> None:
@@ -51,6 +56,13 @@ def _check(rows: pl.DataFrame, plan: IntakePlan, iteration: str) -> None:
             "mixture.replay_share: there are no utterances of the split `replay`; give some, or say "
             "mixture.replay_share: 0"
         )
+    gold = set(rows.filter(pl.col("split") == "gold")["language"])
+    problems += [
+        f"{stage}.steps: {steps} in {iteration} cannot be shared by the adapters of {len(gold)} languages "
+        f"(adapter.scope); say {len(gold)} or more, or 0 to skip the stage"
+        for stage, steps in plan.own_steps.items()
+        if steps and steps < len(gold)
+    ]
     if problems:
         raise IltError("parameters do not fit the corpus:\n" + "\n".join(f"  {line}" for line in problems))
 

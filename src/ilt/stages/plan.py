@@ -8,13 +8,13 @@ change of parameters or code reruns what depends on it and nothing else. Runs at
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from ilt import paths
 from ilt.asr.families import model_info
 from ilt.errors import IltError
-from ilt.params import Resolved, default_learning_rate, load_params, without_effect
-from ilt.params.schema import Params
+from ilt.params import TRAINING_STAGES, Params, Resolved, default_learning_rate, load_params
 from ilt.stages._stage import ORDER, package_versions, stage_named
 
 __all__ = ["notes", "plan_files", "resolve"]
@@ -40,6 +40,30 @@ def plan_files(resolved: Resolved) -> dict[str, dict[str, Any]]:
     return files
 
 
+def _without_effect(params: Params) -> list[str]:
+    """Return the keys of stage sections that every iteration overrides, so that they change nothing."""
+
+    def leaves(section: Mapping[str, Any], at: str = "") -> list[str]:
+        return [
+            leaf
+            for key, value in section.items()
+            for leaf in (leaves(value, f"{at}{key}.") if isinstance(value, dict) else [f"{at}{key}"])
+        ]
+
+    written = {stage: getattr(params, stage) for stage in TRAINING_STAGES}
+    written |= {
+        stage: getattr(params, stage).model_dump(exclude_unset=True)
+        for stage in ("label", "select", "correct", "evaluate")
+        if stage in params.model_fields_set
+    }
+    return [
+        f"{stage}.{leaf}"
+        for stage, section in written.items()
+        for leaf in leaves(section)
+        if all(leaf in leaves(entry.get(stage) or {}) for entry in params.iterations.values())
+    ]
+
+
 def _changed_versions() -> list[str]:
     """Return a line for each package of which a stage ran with another version than the one here."""
     here = package_versions()
@@ -62,7 +86,7 @@ def notes(resolved: Resolved) -> list[str]:
     if params.train.get("learning_rate") is None:
         rate, source = default_learning_rate(resolved.model.width)
         lines.append(f"train.learning_rate: {rate:g} ({source})")
-    if ignored := without_effect(params):
+    if ignored := _without_effect(params):
         lines.append(f"without effect, since every iteration has its own value: {', '.join(ignored)}")
     return lines + _changed_versions()
 
