@@ -16,13 +16,13 @@ from conftest import ROOT
 from ilt.cli import app
 from ilt.corpus.table import POOL_REFERENCE_TABLE
 from ilt.errors import IltError
-from ilt.evaluation.comparison.changes import DiffReport
+from ilt.evaluation.comparison import compare as compare_module
 from ilt.evaluation.comparison.compare import compare
 from ilt.evaluation.comparison.distance import edit_counts
 from ilt.evaluation.highlight import diff_spans
 from ilt.evaluation.scoring import error_counts
 from ilt.labels.table import LABEL_TABLE
-from ilt.tools.diff import compare as compare_module
+from ilt.tools.diff.report import DiffReport
 
 COLUMNS = ("id", "language", "split", "text", "source", "selected", "reason", "expected_error")
 BEFORE = [
@@ -80,7 +80,7 @@ def test_every_kind_of_change_is_counted():
     report = report_of("it1", "it2")
     total = report.total
     assert (total.rows_before, total.rows_after, total.added, total.missing) == (8, 8, 1, 1)
-    assert (total.reworded, total.redecided, total.taken_in, total.skipped, total.resourced) == (
+    assert (total.reworded, total.redecided, total.taken_in, total.dropped, total.resourced) == (
         4,
         1,
         1,
@@ -159,7 +159,7 @@ def test_what_rows_say_is_no_markup(form):
 def test_json_is_what_its_schema_says():
     told = json.loads(ilt("it1", "it2", "--format", "json").stdout)
     jsonschema.validate(told, DiffReport.model_json_schema(by_alias=True))
-    assert told["schema"] == "ilt.tools.diff/1"
+    assert told["schema"] == "ilt.diff/2"
 
 
 def test_parquet_has_a_row_for_each_change():
@@ -183,7 +183,7 @@ def test_files_need_only_id_and_text():
     [
         (("it1", "it9"), "there are it1, it2"),
         (("it1",), "expected two tables"),
-        (("it1:gold", "it2"), "pseudo, selected, fixed"),
+        (("it1:gold", "it2"), "pseudo, selected, corrected"),
         (("it1", "it2", "--where", "nope > 1"), "no column 'nope'"),
         (("it1", "it2", "--where", "SELECT FROM"), "--where"),
         (("it1", "it2", "--only", "changed"), "--only 'changed'"),
