@@ -353,7 +353,7 @@ def compare(
     after: Path,
     references: pl.DataFrame | None = None,
     normaliser: str = "basic",
-    filters: Filters = Filters(),  # noqa: B008 (frozen)
+    filters: Filters = Filters(),
 ) -> Comparison:
     """Compare two Parquet files that have at least `id` and `text`.
 
