@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-PASSED = "passed through"
+PASSED = "skipped"
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,8 @@ from ilt.report.gather import Settings, gather
 from ilt.report.verdict import verdict_of
 from ilt.stages import plan as plan_stage
 from ilt.stages import report as report_stage
-from ilt.stages._stage import planned
+from ilt.stages._stage import ORDER, planned, stage_named
+from project import edit_params, run
 
 MODEL = ROOT / "data" / "models" / "demo-whisper"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -422,7 +424,7 @@ def test_what_was_skipped_is_marked_and_not_blamed(tmp_path, monkeypatch, write_
     for part in ("errors", "cost", "labels", "training"):
         row = re.search(r'<tr><th scope="row">it3(.*?)</tr>', parts[part], re.S).group(1)
         assert "skipped" in row, part
-    assert "it2 to it3" not in text and "From it1 to it2, in the pool: before, after." in text
+    assert "it2 to it3" not in text and "From it1 to it2, in the pool:" in text
     assert "Skipped, with the labels as they were: it3." in text
     assert "another reason" not in page
     summary = paths.read_json(paths.SUMMARY)
@@ -604,3 +606,55 @@ def test_with_adapters_for_each_language_no_step_is_marked_as_the_one_that_was_k
     build()
     kept = report_of_project().history.filter("kept").select("iteration", "stage").rows()
     assert ("it2", "focus") not in kept and ("it2", "fix") in kept
+
+
+def test_without_labels_of_the_base_nothing_is_compared_with_it(tmp_path, monkeypatch, write_params):
+    """baseline.pool is false: the base's label table has rows, but no texts."""
+    monkeypatch.chdir(tmp_path)
+    make_project(tmp_path, write_params, iterations=("it1",), languages=("en",), rows={**ROWS, "dev": 12})
+    labels = LABEL_TABLE.read(paths.labels("base", "corrected"))
+    LABEL_TABLE.write(labels.with_columns(text=pl.lit(None, pl.String)), paths.labels("base", "corrected"))
+    page = build()
+    assert "The base did not label the pool (baseline.pool), so that nothing can be compared." in _text(page)
+    assert "Change of the labels" not in page and "Precision of the selection" in page
+    assert pl.read_csv(paths.METRICS / "churn.csv").select("churn", "reworded", "moved").row(0) == (None, None, None)
+
+
+@pytest.fixture
+def locked(project, tmp_path, monkeypatch):
+    """The project as DVC leaves it: all outputs of all stages, and a dvc.lock that records them."""
+    shutil.copytree(project, tmp_path / "locked")
+    monkeypatch.chdir(tmp_path / "locked")
+    shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
+    for name in ORDER[1:]:
+        stage = stage_named(name)
+        for iteration, previous in (("it1", "base"), ("it2", "it1")) if stage.iterated else (("base", "base"),):
+            costs = [paths.costs(iteration, name)] if stage.costed else []
+            for path in [*stage.outputs(iteration, previous), *costs]:
+                if not path.exists():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text('{"seconds": 1.0}', encoding="utf-8")
+    run(Path.cwd(), "dvc", "init", "--quiet", "--no-scm")
+    run(Path.cwd(), "dvc", "commit", "--quiet", "--force")
+    assert set(re.findall(r"^\S+:", run(Path.cwd(), "dvc", "status"), re.M)) == {"plan:", "sources:"}
+    return Path.cwd()
+
+
+def test_the_summary_counts_what_ran_with_the_parameters_as_they_are(locked):
+    whole = run(locked, "ilt", "summary")
+    assert "it2 " in whole and "not run yet" not in whole
+    edit_params(locked, lambda values: values["iterations"]["it2"].update(fix={"steps": 3}))
+    run(locked, sys.executable, "-m", "ilt.stages.plan")
+    partly = run(locked, "ilt", "summary")
+    assert "not run yet with these parameters: it2" in partly and "\u2502 it2 " not in partly
+    assert "it1 over the base, on test" in partly
+    edit_params(locked, lambda values: values["iterations"]["it2"].pop("fix"))
+    run(locked, sys.executable, "-m", "ilt.stages.plan")
+    assert run(locked, "ilt", "summary") == whole
+
+
+def test_the_summary_counts_nothing_behind_a_stage_that_ran_again(locked):
+    assert "not run yet" not in run(locked, "ilt", "summary")
+    paths.lineage("it1", "focus").write_text("another", encoding="utf-8")
+    run(locked, "dvc", "commit", "--quiet", "--force", "focus@it1")
+    assert "not run yet with these parameters: it1, it2" in run(locked, "ilt", "summary")
