@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-PASSED = "skipped"
+PASSED = "passed through"
 
 app = typer.Typer(
     no_args_is_help=True,

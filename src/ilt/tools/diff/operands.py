@@ -33,7 +33,7 @@ class Operand:
 
     @property
     def in_pipeline(self) -> bool:
-        """Whether the pipeline wrote it, so that the corpus of the same revision has its references."""
+        """True where the pipeline wrote it: the corpus of the same revision then has its references."""
         return self.path.suffix == ".parquet" and self.path.is_relative_to(paths.ITERATIONS)
 
 

@@ -93,7 +93,7 @@ class DiffReport(_Model):
 
     @property
     def different(self) -> bool:
-        """Whether a row changed in a way that counts."""
+        """True where a row changed in a way that counts."""
         return self.total.changed > 0
 
     def values(self) -> dict[str, float]:
