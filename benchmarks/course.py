@@ -34,7 +34,7 @@ from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.evaluation.scoring import frame_errors, rate
 from ilt.params import LoraParams, ModelParams, TrainParams
 from ilt.paths import replacing, write_json
-from ilt.report.draw import COLOURS, joined, specification
+from ilt.report.draw import COLOURS, specification
 from ilt.tools.machine import machine
 from ilt.training.batches import Example
 from ilt.training.trainer import Errors, train_adapter
@@ -83,6 +83,14 @@ class Project:
             for split, rows in parts.items()
             if len(rows)
         }
+
+
+def joined(specifications: list[dict[str, Any]], columns: int) -> dict[str, Any]:
+    """Join several charts in one picture. On dictionaries, since Altair copies all that it joins many times."""
+    shared = ("$schema", "config")
+    parts = [{k: v for k, v in one.items() if k not in (*shared, "datasets")} for one in specifications]
+    datasets = {name: rows for one in specifications for name, rows in one["datasets"].items()}
+    return {**{k: specifications[0][k] for k in shared}, "datasets": datasets, "columns": columns, "concat": parts}
 
 
 def rates_of(counts: dict[str, Errors]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""ilt diff: what it counts, what it shows, its exit status, and what it refuses."""
+"""ilt diff: counts, forms of output, exit status, and refusals."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from conftest import ROOT
 from ilt.cli import app
 from ilt.corpus.table import POOL_REFERENCE_TABLE
 from ilt.errors import IltError
-from ilt.evaluation.comparison.changes import DiffReport
+from ilt.evaluation.comparison import compare as compare_module
 from ilt.evaluation.comparison.compare import compare
 from ilt.evaluation.comparison.distance import edit_counts
 from ilt.evaluation.highlight import diff_spans
 from ilt.evaluation.scoring import error_counts
 from ilt.labels.table import LABEL_TABLE
-from ilt.tools.diff import compare as compare_module
+from ilt.tools.diff.report import DiffReport
 
 COLUMNS = ("id", "language", "split", "text", "source", "selected", "reason", "expected_error")
 BEFORE = [
@@ -56,12 +56,12 @@ def frame(rows):
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
-    """A folder with the label tables of two iterations, and what was really said."""
+    """A folder with the label tables of two iterations, and the true texts of some rows."""
     monkeypatch.chdir(tmp_path)
     for name, rows in (("it1", BEFORE), ("it2", AFTER)):
         LABEL_TABLE.write(frame(rows), tmp_path / f"data/iterations/{name}/labels/corrected.parquet")
-    said = pl.DataFrame(REFERENCES, schema=["id", "text"], orient="row")
-    POOL_REFERENCE_TABLE.write(said, tmp_path / "data/corpus/pool_reference.parquet")
+    references = pl.DataFrame(REFERENCES, schema=["id", "text"], orient="row")
+    POOL_REFERENCE_TABLE.write(references, tmp_path / "data/corpus/pool_reference.parquet")
     return tmp_path
 
 
@@ -80,13 +80,7 @@ def test_every_kind_of_change_is_counted():
     report = report_of("it1", "it2")
     total = report.total
     assert (total.rows_before, total.rows_after, total.added, total.missing) == (8, 8, 1, 1)
-    assert (total.reworded, total.redecided, total.taken_in, total.skipped, total.resourced) == (
-        4,
-        1,
-        1,
-        0,
-        2,
-    )
+    assert (total.reworded, total.redecided, total.taken_in, total.dropped, total.resourced) == (4, 1, 1, 0, 2)
     assert (total.changed, total.churn) == (7, round(7 / 9, 6))
     assert [counts.language for counts in report.languages] == ["ar", "bn", "en", "ko"]
     assert total.moved == pytest.approx(4 / 12)
@@ -157,9 +151,9 @@ def test_what_rows_say_is_no_markup(form):
 
 
 def test_json_is_what_its_schema_says():
-    told = json.loads(ilt("it1", "it2", "--format", "json").stdout)
-    jsonschema.validate(told, DiffReport.model_json_schema(by_alias=True))
-    assert told["schema"] == "ilt.tools.diff/1"
+    report = json.loads(ilt("it1", "it2", "--format", "json").stdout)
+    jsonschema.validate(report, DiffReport.model_json_schema(by_alias=True))
+    assert report["schema"] == "ilt.diff/2"
 
 
 def test_parquet_has_a_row_for_each_change():
@@ -173,17 +167,17 @@ def test_parquet_has_a_row_for_each_change():
 def test_files_need_only_id_and_text():
     for name, text in (("a", "one two"), ("b", "one three")):
         pl.DataFrame({"id": ["x"], "text": [text]}).write_parquet(f"{name}.parquet")
-    pl.DataFrame({"id": ["x"], "text": ["one three"]}).write_parquet("said.parquet")
-    report = report_of("a.parquet", "b.parquet", "--reference", "said.parquet")
+    pl.DataFrame({"id": ["x"], "text": ["one three"]}).write_parquet("true.parquet")
+    report = report_of("a.parquet", "b.parquet", "--reference", "true.parquet")
     assert (report.total.reworded, report.truth[0].before, report.truth[0].after) == (1, 0.5, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("it1", "it9"), "there are it1, it2"),
         (("it1",), "expected two tables"),
-        (("it1:gold", "it2"), "pseudo, selected, fixed"),
+        (("it1:gold", "it2"), "pseudo, selected, corrected"),
         (("it1", "it2", "--where", "nope > 1"), "no column 'nope'"),
         (("it1", "it2", "--where", "SELECT FROM"), "--where"),
         (("it1", "it2", "--only", "changed"), "--only 'changed'"),
@@ -199,29 +193,29 @@ def test_files_need_only_id_and_text():
         (("it2", "--rev", "main"), "--rev main"),
     ],
 )
-def test_what_cannot_be_done_is_refused(arguments, said):
-    with pytest.raises(IltError, match=said):
+def test_what_cannot_be_done_is_refused(arguments, message):
+    with pytest.raises(IltError, match=message):
         ilt(*arguments)
 
 
 def test_a_reference_twice_is_refused_and_numbers_are_texts():
     for name, text in (("a", "3"), ("b", "4")):
         pl.DataFrame({"id": [1, 2], "text": [text, "5"]}).write_parquet(f"{name}.parquet")
-    pl.DataFrame({"id": [1, 2], "text": [4, 5]}).write_parquet("said.parquet")
-    (total, *_) = report_of("a.parquet", "b.parquet", "--reference", "said.parquet").truth
+    pl.DataFrame({"id": [1, 2], "text": [4, 5]}).write_parquet("true.parquet")
+    (total, *_) = report_of("a.parquet", "b.parquet", "--reference", "true.parquet").truth
     assert (total.before, total.after) == (1.0, 0.0)
-    pl.DataFrame({"id": [1, 1], "text": ["4", "4"]}).write_parquet("said.parquet")
-    with pytest.raises(IltError, match=r"said.parquet: '1' has more than one row"):
-        ilt("a.parquet", "b.parquet", "--reference", "said.parquet")
+    pl.DataFrame({"id": [1, 1], "text": ["4", "4"]}).write_parquet("true.parquet")
+    with pytest.raises(IltError, match=r"true.parquet: '1' has more than one row"):
+        ilt("a.parquet", "b.parquet", "--reference", "true.parquet")
 
 
 def test_rows_without_a_language_are_not_all_rows():
     columns = {"id": ["a", "b"], "language": ["de", None], "selected": [True, True]}
     for name, texts in (("a", ["x y", "x y"]), ("b", ["x z", "x y w"])):
         pl.DataFrame(columns | {"text": texts}).write_parquet(f"{name}.parquet")
-    pl.DataFrame({"id": ["a", "b"], "text": ["x z", "x y"]}).write_parquet("said.parquet")
-    found = report_of("a.parquet", "b.parquet", "--reference", "said.parquet").truth
-    assert {one.language: (one.rows, one.selected_before) for one in found} == {
+    pl.DataFrame({"id": ["a", "b"], "text": ["x z", "x y"]}).write_parquet("true.parquet")
+    truth = report_of("a.parquet", "b.parquet", "--reference", "true.parquet").truth
+    assert {one.language: (one.rows, one.selected_before) for one in truth} == {
         None: (2, 0.25), "?": (1, 0.0), "de": (1, 0.5),
     }  # fmt: skip
 

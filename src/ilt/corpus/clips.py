@@ -1,4 +1,4 @@
-"""The sound of the rows that go out: small FLAC clips that every browser plays, and their outlines."""
+"""Audio of single utterances, to be heard: short clips that every browser plays, and their outlines."""
 
 from __future__ import annotations
 
@@ -20,29 +20,33 @@ PEAKS = 96
 """Points of an outline."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """One utterance's sound.
+    """Audio of one utterance. samples: float32 mono at `ilt.corpus.audio.RATE`, (n,), at least one."""
 
-    flac:    16-bit mono FLAC at `ilt.corpus.audio.RATE`.
-    seconds: its length.
-    peaks:   `PEAKS` numbers from 0 to 99, the loudest sample of each part beside the loudest of all.
-    """
+    samples: np.ndarray
 
-    flac: bytes
-    seconds: float
-    peaks: list[int]
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return round(len(self.samples) / RATE, 3)
+
+    @property
+    def flac(self) -> bytes:
+        """The clip as 16-bit FLAC."""
+        return encode_flac(self.samples)
 
     @property
     def data_uri(self) -> str:
-        """The clip as a `data:` URI."""
+        """The FLAC as a `data:` URI."""
         return "data:audio/flac;base64," + base64.b64encode(self.flac).decode("ascii")
 
-
-def _peaks(samples: np.ndarray) -> list[int]:
-    parts = np.array_split(np.abs(samples), PEAKS)
-    loudest = np.array([part.max() if len(part) else 0.0 for part in parts])
-    return [int(value) for value in np.round(99 * loudest / max(float(loudest.max()), 1e-4))]
+    @property
+    def peaks(self) -> list[int]:
+        """The outline: `PEAKS` numbers from 0 to 99, the loudest sample of each part beside the loudest of all."""
+        parts = np.array_split(np.abs(self.samples), PEAKS)
+        loudest = np.array([part.max() if len(part) else 0.0 for part in parts])
+        return [int(value) for value in np.round(99 * loudest / max(float(loudest.max()), 1e-4))]
 
 
 def _clip(audio: dict[str, bytes | str | None]) -> Clip:
@@ -52,13 +56,16 @@ def _clip(audio: dict[str, bytes | str | None]) -> Clip:
     samples = decode_flac(data)
     if not len(samples):
         raise ValueError("the audio has no samples")
-    return Clip(encode_flac(samples), round(len(samples) / RATE, 3), _peaks(samples))
+    return Clip(samples)
 
 
 def load_clips(ids: Sequence[str]) -> dict[str, Clip]:
-    """The clips of some utterances by id; nothing else is read. Raises IltError naming each missing one."""
-    wanted = UTTERANCE_TABLE.scan(paths.UTTERANCES).filter(pl.col("id").is_in(list(ids)))
-    audio = dict(wanted.select("id", "audio").collect().iter_rows())
+    """Return the clips of some utterances, by id in the order given. Nothing else is read.
+
+    Raises ProblemsError with each utterance that the corpus lacks or whose audio cannot be read.
+    """
+    rows = UTTERANCE_TABLE.scan(paths.UTTERANCES).filter(pl.col("id").is_in(list(ids)))
+    audio = dict(rows.select("id", "audio").collect().iter_rows())
     clips, problems = {}, []
     for key in ids:
         if key not in audio:
@@ -70,13 +77,13 @@ def load_clips(ids: Sequence[str]) -> dict[str, Clip]:
         except (ValueError, RuntimeError) as error:
             problems.append(Problem(str(paths.UTTERANCES), key, f"its audio cannot be played: {error}"))
     if problems:
-        raise ProblemsError("rows cannot be exported", problems)
+        raise ProblemsError("utterances have no audio to play", problems)
     return clips
 
 
 def audio_hashes(ids: Sequence[str]) -> dict[str, str]:
-    """The hashes of the audio that the corpus has now, by id; ids that it lacks are left out."""
+    """Return the hashes of the audio of some utterances, by id, without those that the corpus lacks."""
     if not paths.UTTERANCES.is_file():
         raise IltError(f"{paths.UTTERANCES} is missing; run `dvc repro corpus` or `dvc checkout`")
-    wanted = UTTERANCE_TABLE.scan(paths.UTTERANCES).filter(pl.col("id").is_in(list(ids)))
-    return dict(wanted.select("id", "audio_hash").collect().iter_rows())
+    rows = UTTERANCE_TABLE.scan(paths.UTTERANCES).filter(pl.col("id").is_in(list(ids)))
+    return dict(rows.select("id", "audio_hash").collect().iter_rows())

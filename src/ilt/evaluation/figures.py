@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Numbers as text: fractions in percent, gains in points."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ __all__ = ["interval", "percent"]
 
 
 def percent(value: float | None) -> str:
-    """A fraction in percent with one decimal; nothing where there is none."""
+    """Return a fraction in percent with one decimal; an empty text for None."""
     return "" if value is None else f"{100 * value:.1f}"
 
 
 def interval(gain: Mapping[str, float]) -> str:
-    """A gain with its interval in points.
+    """Return a gain with its interval in points, as `+1.8 [+0.6, +3.0]`.
 
     gain: `low`, `high` and the gain itself, as `micro` (of an evaluation) or as `gain` (of a contrast between
     arms); all are fractions.

@@ -11,7 +11,16 @@ import polars as pl
 
 from ilt.evaluation.normalise import normalise, tokens
 
-__all__ = ["error_counts", "frame_errors", "gain_interval", "rate", "rates", "utterance_errors"]
+__all__ = [
+    "bounds",
+    "error_counts",
+    "frame_errors",
+    "gain_interval",
+    "rate",
+    "rates",
+    "resampled_rates",
+    "utterance_errors",
+]
 
 
 def _count(reference: list[str], hypothesis: list[str]) -> int:
@@ -83,23 +92,35 @@ def rates(frame: pl.DataFrame, normaliser: str) -> dict[str, Any]:
     }
 
 
+def resampled_rates(errors: np.ndarray, units: np.ndarray, samples: int, seed: int) -> np.ndarray:
+    """Return error rates of resampled utterances, (systems, samples): the bootstrap of Bisani and Ney (2004).
+
+    errors, units: of the same utterances, (systems, n). All systems are resampled alike, so that differences of
+    two rows are paired.
+    """
+    rng = np.random.default_rng(seed)
+    count = errors.shape[1]
+    rates = np.empty((len(errors), samples))
+    for number in range(samples):
+        at = rng.integers(0, count, count)
+        rates[:, number] = [rate(wrong[at], of[at]) for wrong, of in zip(errors, units, strict=True)]
+    return rates
+
+
+def bounds(values: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of resampled values, rounded to six places."""
+    low, high = np.quantile(values, [0.025, 0.975])
+    return round(float(low), 6), round(float(high), 6)
+
+
 def gain_interval(
     before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray], samples: int, seed: int
 ) -> dict[str, float]:
-    """Gain in micro error rate (positive is better) with a 95 % interval.
+    """Return the gain in micro error rate (`micro`, positive is better) and its 95 % interval (`low`, `high`).
 
-    Paired bootstrap over utterances (Bisani and Ney 2004): both systems are resampled alike.
-    before, after: errors and units of the same utterances in the same order.
+    before, after: errors and units of the same utterances in the same order. Paired: see `resampled_rates`.
     """
-    rng = np.random.default_rng(seed)
-    count = len(before[0])
-    gains = np.empty(samples)
-    for number in range(samples):
-        at = rng.integers(0, count, count)
-        gains[number] = rate(before[0][at], before[1][at]) - rate(after[0][at], after[1][at])
-    low, high = np.quantile(gains, [0.025, 0.975])
-    return {
-        "micro": round(rate(*before) - rate(*after), 6),
-        "low": round(float(low), 6),
-        "high": round(float(high), 6),
-    }
+    errors, units = (np.stack(pair) for pair in zip(before, after, strict=True))
+    one, other = resampled_rates(errors, units, samples, seed)
+    low, high = bounds(one - other)
+    return {"micro": round(rate(*before) - rate(*after), 6), "low": low, "high": high}

@@ -1,4 +1,4 @@
-"""When to stop: whether an iteration gained enough for another to follow."""
+"""Early stopping: an iteration must gain enough for another to follow."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["stop_reason"]
 
 
 def stop_reason(iteration: str, gain: dict[str, float], min_gain: float | None, split: str) -> str | None:
-    """Why nothing should follow an iteration, or None where something should.
+    """Return the early-stopping reason, or None.
 
-    gain: `micro`, `low` and `high` of its gain over the iteration before on `split`, as fractions. It is
-    enough where the whole interval lies above `min_gain`; None never stops.
+    gain: `micro`, `low` and `high` of the iteration's gain over the one before on `split`, as fractions. It
+    stops unless the whole interval lies above `min_gain`; a `min_gain` of None never stops.
     """
     if min_gain is None or gain["low"] > min_gain:
         return None

@@ -1,1 +1,1 @@
-"""The report page: whether the iterations paid, what they cost, and where to look when they did not."""
+"""Report page: gains of the iterations, their cost, and where to look when they did not pay."""

@@ -1,4 +1,4 @@
-"""The charts of the report page, as Altair specifications. Frames in, nothing read; errors are fractions."""
+"""Charts of the report page, as Altair charts of data frames. Errors are fractions; `tooltip` is a mark's text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from ilt.report.draw import COLOURS
-from ilt.report.pool import FATES
+from ilt.report.pool import OUTCOMES
 
 __all__ = [
     "calibration_chart",
@@ -16,9 +16,9 @@ __all__ = [
     "cost_chart",
     "error_chart",
     "exact_chart",
-    "fate_chart",
     "gap_chart",
     "language_chart",
+    "outcome_chart",
     "quality_chart",
     "steps_chart",
 ]
@@ -29,7 +29,7 @@ WIDTH, HEIGHT = 290, 190
 STEPS_WIDTH, STEPS_GAP = 250, 14
 """Pixels of the plots of an iteration's stages together, and between them."""
 
-LOOKS = {
+STYLES = {
     "test": ("blue", [1, 0], "circle"),
     "dev": ("orange", [5, 3], "square"),
     "gold": ("green", [2, 2], "diamond"),
@@ -42,29 +42,32 @@ LOOKS = {
     "focus": ("orange", [5, 3], "square"),
     "feedback": ("blue", [1, 0], "circle"),
     "fix": ("green", [2, 2], "diamond"),
-    "re-decided or re-worded": ("orange", [5, 3], "square"),
+    "changed": ("orange", [5, 3], "square"),
     "re-worded": ("blue", [1, 0], "circle"),
 }
-"""Colour, dash and shape of each series: no colour has to be told apart to read a chart."""
+"""Colour, dash and shape of each series, so that a chart can be read without its colours."""
 
-FATE_COLOURS = {
-    "sure": "blue", "least": "pale", "people": "green", "off": "blue", "budget": "fog", "doubtful": "mist",
-    "flagged": "amber", "unusable": "plum", "other": "quiet", "right": "blue", "wrong": "mist",
-}  # fmt: skip
+OUTCOME_COLOURS = dict(
+    zip(
+        OUTCOMES,
+        ("blue", "pale", "green", "blue", "blue", "fog", "mist", "mist", "amber", "plum", "quiet"),
+        strict=True,
+    )
+)
 
 PERCENT = "datum.value === 0 ? '0' : format(100 * datum.value, '~r') + ' %'"
 
 
-def _looks(names: list[str]) -> dict[str, Any]:
-    """Colour, dash and shape by `series`, all in one legend."""
-    looks = [LOOKS[name] for name in names]
+def _styles(names: list[str]) -> dict[str, Any]:
+    """Return encodings of colour, dash and shape by `series`, with one legend."""
+    styles = [STYLES[name] for name in names]
     return {
         "color": alt.Color("series:N", sort=names,
-                           scale=alt.Scale(domain=names, range=[COLOURS[look[0]] for look in looks])),
+                           scale=alt.Scale(domain=names, range=[COLOURS[style[0]] for style in styles])),
         "strokeDash": alt.StrokeDash("series:N", sort=names,
-                                     scale=alt.Scale(domain=names, range=[look[1] for look in looks])),
+                                     scale=alt.Scale(domain=names, range=[style[1] for style in styles])),
         "shape": alt.Shape("series:N", sort=names,
-                           scale=alt.Scale(domain=names, range=[look[2] for look in looks])),
+                           scale=alt.Scale(domain=names, range=[style[2] for style in styles])),
     }  # fmt: skip
 
 
@@ -81,85 +84,82 @@ def _error(title: str | None = None, top: float | None = None, ticks: int = 5) -
 
 
 def _of(y: alt.Y, column: str) -> alt.Y:
-    """The same axis and scale for another column."""
+    """Return the same axis and scale for another column."""
     other = y.copy()
     other["shorthand"] = f"{column}:Q"
     return other
 
 
 def _lines(frame: pl.DataFrame, x: alt.X, y: alt.Y, names: list[str], legend: bool = True) -> Any:
-    """Lines with a point a row, whose `said` is the tooltip; bands where there are `low` and `high`."""
+    """Return lines with a point and a tooltip a row, and bands where the frame has `low` and `high`."""
     names = [name for name in names if name in frame["series"].unique()]
-    looks = _looks(names)
+    styles = _styles(names)
     base = alt.Chart(frame).encode(x=x, y=y)
     if not legend:
-        for channel in looks.values():
+        for channel in styles.values():
             channel.legend = None
-    line = base.mark_line(strokeWidth=2, aria=False).encode(color=looks["color"], strokeDash=looks["strokeDash"])
+    line = base.mark_line(strokeWidth=2, aria=False).encode(color=styles["color"], strokeDash=styles["strokeDash"])
     point = base.mark_point(filled=True, size=45, opacity=1, aria=False).encode(
-        color=looks["color"], shape=looks["shape"]
+        color=styles["color"], shape=styles["shape"]
     )
     layers = [line, point, _targets(base)]
     if "low" in frame.columns:
-        band = base.mark_area(opacity=0.16, aria=False).encode(y=_of(y, "low"), y2="high:Q", color=looks["color"])
+        band = base.mark_area(opacity=0.16, aria=False).encode(y=_of(y, "low"), y2="high:Q", color=styles["color"])
         layers.insert(0, band.transform_filter("isValid(datum.low)"))
     return alt.layer(*layers)
 
 
 def _targets(base: Any) -> Any:
-    """Invisible points, larger than what they stand for, that carry the tooltips."""
+    """Return invisible points, larger than the marks, that carry the tooltips."""
     return base.mark_point(filled=True, shape="circle", size=300, opacity=0, color=COLOURS["ink"]).encode(
-        description="said:N"
+        description="tooltip:N"
     )
 
 
 def error_chart(frame: pl.DataFrame) -> Any:
-    """Test, dev and retention error over iterations: number, iteration, series, error, low, high, said."""
+    """Draw test, dev and retention error over iterations: number, iteration, series, error, low, high, tooltip."""
     names = ["test", "dev", "retention"]
     return _lines(frame, _iterations(frame), _error(), names).properties(width=WIDTH, height=HEIGHT)
 
 
 def language_chart(frame: pl.DataFrame, top: float) -> Any:
-    """The same for one language, small and without a legend; `top`: where its scale ends."""
+    """Draw the same for one language, small and without a legend. top: the end of its scale."""
     chart = _lines(frame, _iterations(frame), _error(top=top, ticks=3), ["test", "retention"], legend=False)
     return chart.properties(width=120, height=84)
 
 
 def gap_chart(frame: pl.DataFrame) -> Any:
-    """Error on gold, dev and test over iterations: how much was learnt by heart."""
+    """Draw error on gold, dev and test over iterations."""
     names = ["gold", "dev", "test"]
     return _lines(frame, _iterations(frame), _error(), names).properties(width=WIDTH, height=HEIGHT)
 
 
 def quality_chart(frame: pl.DataFrame) -> Any:
-    """True error of all pseudo-labels, of the selected and of the corrected ones, over iterations."""
+    """Draw the true error of all pseudo-labels, of the selected and of the corrected ones, over iterations."""
     names = ["pool", "selected", "corrected"]
     return _lines(frame, _iterations(frame), _error(), names).properties(width=WIDTH, height=HEIGHT)
 
 
 def exact_chart(frame: pl.DataFrame) -> Any:
-    """Share of the selected and of the corrected labels without any error, over iterations."""
+    """Draw the share of the selected and of the corrected labels without any error, over iterations."""
     names = ["selected", "corrected"]
     return _lines(frame, _iterations(frame), _error(top=1.0), names).properties(width=WIDTH, height=HEIGHT)
 
 
 def churn_chart(frame: pl.DataFrame) -> Any:
-    """Share of the rows whose label changed since the iteration before: iteration, series, error."""
-    names = ["re-decided or re-worded", "re-worded"]
+    """Draw the share of rows whose label changed since the iteration before: iteration, series, error, tooltip."""
+    names = ["changed", "re-worded"]
     return _lines(frame, _iterations(frame), _error(top=1.0), names).properties(width=WIDTH, height=HEIGHT)
 
 
-def fate_chart(frame: pl.DataFrame) -> Any:
-    """What became of the pool in each iteration: iteration, stage, fate, rows, share, said."""
-    names = [fate for fate in FATES if fate in frame["fate"].unique()]
-    place = {fate: number for number, fate in enumerate(names)}
+def outcome_chart(frame: pl.DataFrame) -> Any:
+    """Draw the outcomes of pool rows in each iteration: iteration, stage, outcome, share, tooltip."""
+    names = [outcome for outcome in OUTCOMES if outcome in frame["outcome"].unique()]
     frame = frame.with_columns(
-        place=pl.col("fate").replace_strict(place),
-        fate=pl.col("fate").replace_strict(FATES),
+        place=pl.col("outcome").replace_strict({outcome: number for number, outcome in enumerate(names)}),
         bar=pl.format("{} {}", "iteration", "stage"),
     )
-    scale = alt.Scale(domain=[FATES[name] for name in names],
-                      range=[COLOURS[FATE_COLOURS[name]] for name in names])  # fmt: skip
+    scale = alt.Scale(domain=names, range=[COLOURS[OUTCOME_COLOURS[name]] for name in names])
     return (
         alt.Chart(frame)
         .mark_bar(height={"band": 0.72}, stroke=None)
@@ -168,18 +168,18 @@ def fate_chart(frame: pl.DataFrame) -> Any:
                     axis=alt.Axis(title="share of the pool", labelExpr=PERCENT, values=[0, 0.5, 1])),
             y=alt.Y("bar:N", sort=frame["bar"].unique(maintain_order=True).to_list(),
                     axis=alt.Axis(title=None, grid=False)),
-            color=alt.Color("fate:N", scale=scale, legend=alt.Legend(columns=1, symbolType="square")),
+            color=alt.Color("outcome:N", scale=scale, legend=alt.Legend(columns=1, symbolType="square")),
             order="place:Q",
-            description="said:N",
+            description="tooltip:N",
         )
         .properties(width=WIDTH - 30, height=alt.Step(24))
     )  # fmt: skip
 
 
 def calibration_chart(frame: pl.DataFrame, top: float) -> Any:
-    """Expected against true error of one iteration, by bin: series, expected, observed, said."""
+    """Draw expected against true error of one iteration, by bin: series, expected, observed, tooltip."""
     names = ["select", "correct"]
-    looks = _looks([name for name in names if name in frame["series"].unique()])
+    styles = _styles([name for name in names if name in frame["series"].unique()])
     scale = alt.Scale(domain=[0, top])
     axis: dict[str, Any] = {"labelExpr": PERCENT, "tickCount": 3}
     x = alt.X("expected:Q", scale=scale, axis=alt.Axis(title="expected error", **axis))
@@ -188,32 +188,33 @@ def calibration_chart(frame: pl.DataFrame, top: float) -> Any:
     even = alt.Chart(ends).mark_line(color=COLOURS["quiet"], strokeWidth=1, aria=False).encode(x=x, y=y)
     base = alt.Chart(frame).encode(x=x, y=y)
     point = base.mark_point(filled=True, size=60, opacity=0.9, aria=False).encode(
-        color=looks["color"], shape=looks["shape"]
+        color=styles["color"], shape=styles["shape"]
     )
     return alt.layer(even, point, _targets(base)).properties(width=150, height=150)
 
 
 def steps_chart(errors: pl.DataFrame, losses: pl.DataFrame, top: float, loss: float) -> Any:
-    """Error on dev and on gold, and below it training loss, over the steps of each stage of one iteration.
+    """Draw error on dev and on gold, and below it training loss, over the steps of each stage of one iteration.
 
-    errors: stage, step, steps, series (dev, gold), error, kept, said. losses: the same with loss, no series.
+    errors: stage, step, steps, series (dev, gold), error, kept, tooltip. losses: stage, step, loss, tooltip.
+    top, loss: the ends of the scales.
     """
     stages = errors["stage"].unique(maintain_order=True).to_list()
     width = (STEPS_WIDTH - STEPS_GAP * (len(stages) - 1)) / len(stages)
     above, below = [], []
     for stage in stages:
-        found, lost = (frame.filter(pl.col("stage") == stage) for frame in (errors, losses))
-        steps = int(found["steps"][0])
+        of_stage, lost = (frame.filter(pl.col("stage") == stage) for frame in (errors, losses))
+        steps = int(of_stage["steps"][0])
         scale = alt.Scale(domain=[0, steps], nice=False)
         ends = alt.Axis(title="steps", values=[0, steps], grid=False, format="d", labelFlush=True)
         x = alt.X("step:Q", scale=scale, axis=alt.Axis(title=None, labels=False, grid=False))
         y = alt.Y("error:Q", scale=alt.Scale(domain=[0, top]), axis=_beside("error", stage == stages[0]))
-        kept = alt.Chart(found.filter("kept", pl.col("series") == "dev")).mark_point(
+        kept = alt.Chart(of_stage.filter("kept", pl.col("series") == "dev")).mark_point(
             shape="circle", size=170, strokeWidth=1.5, color=COLOURS["ink"], aria=False
         ).encode(x=x, y=y)  # fmt: skip
         title = alt.Title(stage, fontSize=12, fontWeight="normal", color=COLOURS["quiet"], frame="group")
         above.append(
-            alt.layer(_lines(found, x, y, ["dev", "gold"]), kept).properties(width=width, height=110, title=title)
+            alt.layer(_lines(of_stage, x, y, ["dev", "gold"]), kept).properties(width=width, height=110, title=title)
         )
         base = alt.Chart(lost).encode(
             x=alt.X("step:Q", scale=scale, axis=ends),
@@ -227,7 +228,7 @@ def steps_chart(errors: pl.DataFrame, losses: pl.DataFrame, top: float, loss: fl
 
 
 def _beside(title: str, first: bool) -> alt.Axis:
-    """An axis, as wide whatever its labels are; without words where a chart to its left has them."""
+    """Return an axis of a fixed width; without labels unless its chart is the first in its row."""
     if not first:
         return alt.Axis(title=None, labels=False, tickCount=3)
     percent: dict[str, Any] = {"labelExpr": PERCENT} if title == "error" else {}
@@ -235,7 +236,7 @@ def _beside(title: str, first: bool) -> alt.Axis:
 
 
 def cost_chart(frame: pl.DataFrame) -> Any:
-    """Test error against the minutes spent so far: minutes, iteration, error, low, high, said."""
+    """Draw test error against the minutes spent so far: minutes, iteration, error, low, high, tooltip."""
     x = alt.X("minutes:Q", scale=alt.Scale(domainMin=0, nice=True, padding=12),
               axis=alt.Axis(title="minutes of computing", tickCount=5, grid=False))  # fmt: skip
     y = _error("test error")

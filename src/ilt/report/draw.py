@@ -1,7 +1,7 @@
-"""Altair charts as pictures: SVG that takes its colours from the page it stands in, and PNG.
+"""Altair charts as SVG, which takes its colours from the page that it stands in.
 
-Static pictures rather than Vega in the browser: that would add a megabyte of script to every page and need a
-policy that lets it run; SVG needs neither, prints, and shows figures in tooltips all the same.
+Static SVG rather than Vega in the browser: that would add a megabyte of script to every page and need a policy
+that lets it run. SVG needs neither, prints, and shows figures in tooltips all the same.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
-__all__ = ["COLOURS", "joined", "specification", "to_png", "to_svg"]
+__all__ = ["COLOURS", "specification", "to_svg"]
 
 COLOURS = {
     "ink": "#1c1d21",
@@ -25,13 +25,13 @@ COLOURS = {
     "fog": "#d6d7da",
     "plum": "#8a4a86",
 }
-"""The light colours of everything that charts draw, by name; the style sheet has them and the dark ones as
-custom properties. Blue, orange and green differ for colour-blind readers, too (after Okabe and Ito 2008)."""
+"""The light colours of the charts by name; the style sheet has them and the dark ones as custom properties.
+
+Blue, orange and green differ for colour-blind readers, too (after Okabe and Ito 2008).
+"""
 
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
-"""vl-convert brings the first, so that a PNG does not depend on what is installed; the others are as wide."""
-
-PNG_SCALE = 2.0
+"""vl-convert brings the first, so that layout does not depend on what is installed; the others are as wide."""
 
 _CONFIG: dict[str, Any] = {
     "font": _FONT,
@@ -49,7 +49,7 @@ _CONFIG: dict[str, Any] = {
     },
     "title": {"color": COLOURS["ink"], "fontSize": 13, "fontWeight": "bold", "anchor": "start", "offset": 4},
 }  # fmt: skip
-"""What all charts have in common, as Vega-Lite's config."""
+"""Vega-Lite's config of all charts."""
 
 _SVG = "http://www.w3.org/2000/svg"
 _BY_COLOUR = {colour: name for name, colour in COLOURS.items()}
@@ -57,8 +57,8 @@ _DROPPED = ("aria-hidden", "aria-roledescription", "role", "pointer-events", "fo
 _GUIDE = re.compile(r"[XY]-axis |(Symbol|Gradient) legend|Title text")
 
 
-def _told(element: ElementTree.Element) -> None:
-    """The description of a mark as its tooltip."""
+def _add_tooltip(element: ElementTree.Element) -> None:
+    """Turn the description of a mark into its tooltip."""
     mark, label = element.get("role") == "graphics-symbol", element.get("aria-label")
     for name in (*_DROPPED, "aria-label"):
         element.attrib.pop(name, None)
@@ -68,39 +68,28 @@ def _told(element: ElementTree.Element) -> None:
         element.insert(0, title)
 
 
-def _drop_what_shows_nothing(element: ElementTree.Element) -> None:
+def _drop_invisible(element: ElementTree.Element) -> None:
     for child in list(element):
-        _drop_what_shows_nothing(child)
-        nothing = child.get("display") == "none" or child.get("d") == "M0,0h0v0h0Z"
-        if nothing or (child.tag == f"{{{_SVG}}}g" and not len(child)):
+        _drop_invisible(child)
+        invisible = child.get("display") == "none" or child.get("d") == "M0,0h0v0h0Z"
+        if invisible or (child.tag == f"{{{_SVG}}}g" and not len(child)):
             element.remove(child)
 
 
 def specification(chart: Any, title: str = "") -> dict[str, Any]:
-    """An Altair chart as Vega-Lite, checked against its schema."""
+    """Return an Altair chart as Vega-Lite, checked against its schema."""
     return {**chart.to_dict(), "config": _CONFIG, **({"title": title} if title else {})}
 
 
-def joined(specifications: list[dict[str, Any]], columns: int) -> dict[str, Any]:
-    """Several charts in one picture. On dictionaries, since Altair copies all that it joins many times."""
-    data = {name: rows for one in specifications for name, rows in one["datasets"].items()}
-    parts = [
-        {key: value for key, value in one.items() if key not in ("$schema", "config", "datasets")}
-        for one in specifications
-    ]
-    shared = {"$schema": specifications[0]["$schema"], "config": _CONFIG, "datasets": data}
-    return {**shared, "columns": columns, "concat": parts}
-
-
 def to_svg(specification: dict[str, Any], summary: str) -> str:
-    """A chart as an `<svg>` element for a page; summary: what a screen reader says of it."""
+    """Return a chart as an `<svg>` element for a page. summary: its text for screen readers."""
     import vl_convert
 
     root = ElementTree.fromstring(vl_convert.vegalite_to_svg(specification))
     width, height = root.get("width", "0"), root.get("height", "0")
-    _drop_what_shows_nothing(root)
+    _drop_invisible(root)
     for element in root.iter():
-        _told(element)
+        _add_tooltip(element)
         for key, value in element.attrib.items():
             if value in _BY_COLOUR:
                 element.set(key, f"var(--{_BY_COLOUR[value]})")
@@ -108,10 +97,3 @@ def to_svg(specification: dict[str, Any], summary: str) -> str:
                    "style": f"max-width:{width}px"}  # fmt: skip
     ElementTree.register_namespace("", _SVG)
     return ElementTree.tostring(root, encoding="unicode")
-
-
-def to_png(specification: dict[str, Any]) -> bytes:
-    """A chart as PNG, in the light colours, on white."""
-    import vl_convert
-
-    return vl_convert.vegalite_to_png({**specification, "background": "white"}, scale=PNG_SCALE)

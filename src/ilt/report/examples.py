@@ -1,4 +1,4 @@
-"""Single utterances to look at: where the last model is worst, and the labels that changed most."""
+"""Single utterances to look at: the worst of the last model, and the labels that changed most."""
 
 from __future__ import annotations
 
@@ -8,74 +8,69 @@ import polars as pl
 
 from ilt import paths
 from ilt.corpus.table import POOL_REFERENCE_TABLE
-from ilt.evaluation.comparison.changes import Row, Side, build_report
-from ilt.evaluation.comparison.compare import compare
+from ilt.evaluation.comparison.changes import Row, changed_rows
+from ilt.evaluation.comparison.compare import Filters, compare
 from ilt.evaluation.highlight import diff_spans
 from ilt.evaluation.normalise import normalise
 
-__all__ = ["SHOWN", "Misheard", "changed_labels", "worst"]
+__all__ = ["SHOWN", "WorstUtterance", "most_changed_labels", "worst_utterances"]
 
 SHOWN = 20
 """Examples of each kind."""
 
 
 @dataclass(frozen=True)
-class Misheard:
-    """One test utterance. units: of the reference; errors: of each model in the order of the iterations.
+class WorstUtterance:
+    """One test utterance with errors.
 
-    spans: from reference to hypothesis, both normalised as for scoring.
+    spans:  from reference to hypothesis, both normalised as for scoring.
+    units:  of the reference.
+    errors: (iteration, errors) of each model that was scored on it, in order.
     """
 
     id: str
     language: str
     reference: str
-    hypothesis: str
     spans: list[tuple[str, str]]
     units: int
     errors: list[tuple[str, int]]
 
 
-def worst(found: pl.DataFrame, normaliser: str) -> list[Misheard]:
-    """The test utterances with the highest error rates of the last model, the longer first among equals.
+def worst_utterances(scores: pl.DataFrame, normaliser: str) -> list[WorstUtterance]:
+    """Return the test utterances with the highest error rates of the last model, at most `SHOWN`.
 
-    found: what `ilt.report.errors.scored` gave. Perfect ones are none of them.
+    scores: from `ilt.report.errors.score_utterances`. Of equal rates, more errors go first.
     """
-    test = found.filter(pl.col("split") == "test")
-    order = test["iteration"].unique(maintain_order=True).to_list()
-    last = test.filter(pl.col("iteration") == order[-1], pl.col("errors") > 0)
+    test = scores.filter(pl.col("split") == "test")
+    last = test.filter(pl.col("iteration") == test["iteration"][-1], pl.col("errors") > 0)
     rate = pl.col("errors") / pl.max_horizontal(pl.lit(1), "units")
     chosen = last.with_columns(_rate=rate).sort("_rate", "errors", "id", descending=[True, True, False]).head(SHOWN)
     by_id = test.join(chosen.select("id"), on="id", how="semi").partition_by("id", as_dict=True)
     return [
-        Misheard(
+        WorstUtterance(
             id=row["id"],
             language=row["language"],
             reference=row["reference"],
-            hypothesis=row["hypothesis"],
             spans=diff_spans(
                 normalise(row["reference"], row["language"], normaliser),
                 normalise(row["hypothesis"], row["language"], normaliser),
                 row["language"],
             ),
             units=row["units"],
-            errors=list(by_id[(row["id"],)].select("iteration", "errors").drop_nulls().iter_rows()),
+            errors=list(by_id[(row["id"],)].select("iteration", "errors").iter_rows()),
         )
         for row in chosen.iter_rows(named=True)
     ]
 
 
-def changed_labels(before: str, after: str, normaliser: str) -> list[Row]:
-    """The pool labels that moved most between two iterations, with what was said where that is known."""
+def most_changed_labels(before: str, after: str, normaliser: str) -> list[Row]:
+    """Return the pool labels that moved most between two iterations, at most `SHOWN`, with true texts if known."""
     references = None
     if paths.POOL_REFERENCE.is_file():
         references = POOL_REFERENCE_TABLE.read(paths.POOL_REFERENCE).rename({"text": "reference"})
-    one, other = paths.labels(before, "corrected"), paths.labels(after, "corrected")
-    found = compare(
-        one, other, references if references is not None and len(references) else None, normaliser,
-        only=["reworded"], where="split = 'pool'", limit=SHOWN,
+    comparison = compare(
+        paths.labels(before, "corrected"), paths.labels(after, "corrected"),
+        references if references is not None and len(references) else None, normaliser,
+        Filters(only=["reworded"], where="split = 'pool'", limit=SHOWN),
     )  # fmt: skip
-    sides = [
-        Side(name=name, revision=None, path=str(path), rows=int(found.counts[f"rows_{side}"].sum()))
-        for name, path, side in ((before, one, "before"), (after, other, "after"))
-    ]
-    return build_report(found, sides[0], sides[1], {}).rows
+    return changed_rows(comparison)

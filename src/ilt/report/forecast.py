@@ -1,4 +1,4 @@
-"""What one more iteration may gain, told after each iteration, and how the rule did so far."""
+"""Forecast of the gain of one more iteration, and its record so far."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["expected_after_each", "how_it_did"]
 
 UNKNOWN = "not known: the first gain is that of the adaptation to the domain, and says nothing of the next"
 FIRST_RATIO = 0.5
-"""What the next gain is expected to be of the last one where no trend can be seen yet; our own choice."""
+"""Expected ratio of the next gain to the last one where no trend can be seen yet; our own choice."""
 
 
-def _expected(gains: Sequence[float]) -> tuple[float | None, str]:
-    """What one more iteration may gain after these, and how that comes about."""
+def _forecast(gains: Sequence[float]) -> tuple[float | None, str]:
+    """Return the expected gain of one more iteration after these, and the rule that gave it."""
     last = gains[-1]
     if last <= 0:
         return 0.0, "nothing, since the last iteration gained nothing"
@@ -26,28 +26,27 @@ def _expected(gains: Sequence[float]) -> tuple[float | None, str]:
 
 
 def expected_after_each(gains: Sequence[float]) -> list[dict[str, Any]]:
-    """For each iteration that was run, what one more after it was to be expected to gain.
+    """Return the forecast after each iteration: `gain`, a fraction or None, and `how` it came about.
 
-    gains: of each over the one before (micro, fractions), the first over the base. Gains of iterations
+    gains: of each iteration that ran over the one before (micro, fractions), the first over the base. Gains
     shrink about geometrically, as the pool is used up: the next is the last one times the ratio of the last
     two, held between 0 and 1, and nothing where the last was no gain. The gain over the base is of another
     kind (it holds the adaptation to the domain), so that a ratio needs three iterations; after the second it
-    is taken as `FIRST_RATIO`, and after the first nothing is said. A rule of thumb, not a promise, and
-    without an interval: that of the last gain, scaled, would not be one. Returns `gain`, a fraction or None,
-    and `how`.
+    is `FIRST_RATIO`, and after the first there is no forecast. A rule of thumb without an interval: that of
+    the last gain, scaled, would not be one.
     """
-    told = [_expected(gains[:number]) for number in range(1, len(gains) + 1)]
-    return [{"gain": None if gain is None else round(gain, 6), "how": how} for gain, how in told]
+    forecasts = [_forecast(gains[:number]) for number in range(1, len(gains) + 1)]
+    return [{"gain": None if gain is None else round(gain, 6), "how": how} for gain, how in forecasts]
 
 
 def how_it_did(names: Sequence[str], expected: Sequence[float | None], gains: Sequence[float]) -> str:
-    """What the rule had said of iterations that have been run since, beside what they gained.
+    """Return each forecast beside the gain that followed, as `after it2 it said +1.5, and it3 gained -1.5`.
 
-    As `after it2 it said +1.5, and it3 gained -1.5`; empty where it had said nothing. expected: after each of
-    the iterations `names`; gains: of each over the one before; fractions.
+    Empty where no forecast was followed by an iteration. expected: the forecast after each of the iterations
+    `names`; gains: of each over the one before; fractions.
     """
     return "; ".join(
-        f"after {before} it said {100 * said:+.1f}, and {name} gained {100 * gained:+.1f}"
-        for before, name, said, gained in zip(names, names[1:], expected, gains[1:], strict=False)
-        if said is not None
+        f"after {before} it said {100 * forecast:+.1f}, and {name} gained {100 * gained:+.1f}"
+        for before, name, forecast, gained in zip(names, names[1:], expected, gains[1:], strict=False)
+        if forecast is not None
     )

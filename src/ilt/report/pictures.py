@@ -1,39 +1,30 @@
-"""Which charts the report has, with the sentences that their tooltips say."""
+"""Figures of the report: which charts it has, with the texts of their tooltips."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from ilt.evaluation.figures import percent
 from ilt.report import charts
-from ilt.report.draw import specification
+from ilt.report.draw import specification, to_svg
 from ilt.report.errors import ALL
 from ilt.report.gather import Report, language_name
 
-__all__ = ["Figure", "figures_of"]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A chart. alt: what it shows, for those who cannot see it."""
-
-    alt: str
-    specification: dict[str, Any]
+__all__ = ["figures_of"]
 
 
 def _pct(column: str) -> pl.Expr:
     return (pl.col(column) * 100).round(1).cast(pl.String)
 
 
-def _long(report: Report, keys: dict[str, dict[str, float | None]]) -> pl.DataFrame:
-    """Rows iteration, number, series, error, said; keys: by series and iteration."""
+def _long(report: Report, rates: dict[str, dict[str, float | None]]) -> pl.DataFrame:
+    """Return rows iteration, number, series, error, tooltip. rates: by series and iteration; None is no row."""
     rows = [
         {"number": report.order.index(name), "iteration": name, "series": series, "error": value,
-         "said": f"{name}, {series}: {percent(value)} %"}
-        for series, values in keys.items()
+         "tooltip": f"{name}, {series}: {percent(value)} %"}
+        for series, values in rates.items()
         for name, value in values.items()
         if value is not None
     ]  # fmt: skip
@@ -41,14 +32,14 @@ def _long(report: Report, keys: dict[str, dict[str, float | None]]) -> pl.DataFr
 
 
 def _with_intervals(errors: pl.DataFrame) -> pl.DataFrame:
-    said = pl.format("{}, {}: {} % [{}, {}]", "iteration", "split", _pct("error"), _pct("low"), _pct("high"))
-    return errors.select("number", "iteration", "error", "low", "high", series="split", said=said).drop_nulls("error")
+    text = pl.format("{}, {}: {} % [{}, {}]", "iteration", "split", _pct("error"), _pct("low"), _pct("high"))
+    return errors.select("number", "iteration", "error", "low", "high", series="split", tooltip=text)
 
 
 def _errors(report: Report) -> pl.DataFrame:
     dev = _long(report, {"dev": {name: report.summary[name]["dev"]["micro"] for name in report.order}})
-    known = _with_intervals(report.errors.filter(pl.col("language") == ALL))
-    return pl.concat([known, dev], how="diagonal_relaxed").sort("series", "number")
+    others = _with_intervals(report.errors.filter(pl.col("language") == ALL))
+    return pl.concat([others, dev], how="diagonal_relaxed").sort("series", "number")
 
 
 def _top(values: pl.Series) -> float:
@@ -57,14 +48,13 @@ def _top(values: pl.Series) -> float:
 
 
 def _languages(report: Report) -> list[tuple[str, Any]]:
-    """A small chart a language of the test set, in their order, all on one scale."""
+    """Return a small chart a language of the test set, all on one scale."""
     errors = report.errors.filter(pl.col("language") != ALL)
     top = min(1.0, _top(errors["error"]) * 1.1)
-    within = _with_intervals(errors).with_columns(pl.col("error", "low", "high").clip(upper_bound=top))
-    errors = errors.drop_nulls("error")
-    languages = errors["language"]
+    rows = _with_intervals(errors).with_columns(pl.col("error", "low", "high").clip(upper_bound=top))
     return [
-        (language_name(code), charts.language_chart(within.filter(languages == code), top)) for code in report.languages
+        (language_name(code), charts.language_chart(rows.filter(errors["language"] == code), top))
+        for code in report.languages
     ]
 
 
@@ -75,8 +65,8 @@ def _gap(report: Report) -> pl.DataFrame:
     return _long(report, rates)
 
 
-def _quality(report: Report) -> pl.DataFrame:
-    keys = {"pool": "pool_error", "selected": "selected_error", "corrected": "corrected_error"}
+def _labels(report: Report, keys: dict[str, str]) -> pl.DataFrame:
+    """Return figures of the labels by iteration. keys: of `labels` in the summary, by series."""
     return _long(
         report,
         {
@@ -87,92 +77,93 @@ def _quality(report: Report) -> pl.DataFrame:
 
 
 def _churn(report: Report) -> pl.DataFrame:
-    series = {"churn": "re-decided or re-worded", "reworded": "re-worded"}
-    found = report.series["churn"].unpivot(on=list(series), index=["number", "iteration"], value_name="error")
-    said = pl.format("{}, {}: {} % of the rows", "iteration", "series", _pct("error"))
-    return found.with_columns(series=pl.col("variable").replace_strict(series)).with_columns(said=said)
+    series = {"churn": "changed", "reworded": "re-worded"}
+    churn = report.series["churn"].drop_nulls()
+    rows = churn.unpivot(on=list(series), index=["number", "iteration"], value_name="error")
+    text = pl.format("{}, {}: {} % of the rows", "iteration", "series", _pct("error"))
+    return rows.with_columns(series=pl.col("variable").replace_strict(series)).with_columns(tooltip=text)
 
 
-def _fates(report: Report) -> pl.DataFrame:
-    said = pl.format("{}, before {}, {}: {} rows, {} %", "iteration", "stage", "fate", "rows", _pct("share"))
-    return report.fates.filter(pl.col("language") == ALL).with_columns(said=said)
+def _outcomes(report: Report) -> pl.DataFrame:
+    text = pl.format("{} {}, {}: {} rows, {} %", "iteration", "stage", "outcome", "rows", _pct("share"))
+    return report.outcomes.filter(pl.col("language") == ALL).with_columns(tooltip=text)
 
 
 def _calibration(report: Report) -> list[tuple[str, Any]]:
-    found = report.series["calibration"]
-    top = _top(pl.concat([found["expected"], found["observed"]]))
-    told = "{}: {} rows, expected {} %, truly {} %"
-    said = pl.format(told, "stage", "rows", _pct("expected"), _pct("observed"))
-    found = found.with_columns(series="stage", said=said)
-    parts = [(name, found.filter(pl.col("iteration") == name)) for name in report.order[1:]]
+    """Return a chart an iteration that was calibrated."""
+    bins = report.series["calibration"]
+    top = _top(pl.concat([bins["expected"], bins["observed"]]))
+    text = pl.format(
+        "{}: {} rows, expected error {} %, true error {} %", "stage", "rows", _pct("expected"), _pct("observed")
+    )
+    bins = bins.with_columns(series="stage", tooltip=text)
+    parts = [(name, bins.filter(pl.col("iteration") == name)) for name in report.order[1:]]
     return [(name, charts.calibration_chart(part, top)) for name, part in parts if len(part)]
 
 
 def _steps(report: Report) -> list[tuple[str, Any]]:
-    found = report.history
-    top = _top(pl.concat([found["dev_error"], found["train_error"]]))
-    loss = _top(found["loss"])
-    told = "{} {}, step {}: "
+    """Return a chart an iteration that trained."""
+    history = report.history
+    top = _top(pl.concat([history["dev_error"], history["train_error"]]))
+    loss = _top(history["loss"])
+    place = "{} {}, step {}: "
     errors = (
-        found.rename({"dev_error": "dev", "train_error": "gold"})
+        history.rename({"dev_error": "dev", "train_error": "gold"})
         .unpivot(on=["dev", "gold"], index=["iteration", "stage", "step", "steps", "kept"],
                  variable_name="series", value_name="error")
         .drop_nulls("error")
-        .with_columns(said=pl.format(told + "{} error {} %", "iteration", "stage", "step", "series",
-                                     _pct("error")))
+        .with_columns(tooltip=pl.format(place + "{} error {} %", "iteration", "stage", "step", "series",
+                                        _pct("error")))
     )  # fmt: skip
-    losses = found.drop_nulls("loss").with_columns(
-        said=pl.format(told + "loss {}", "iteration", "stage", "step", pl.col("loss").round(3))
+    losses = history.drop_nulls("loss").with_columns(
+        tooltip=pl.format(place + "loss {}", "iteration", "stage", "step", pl.col("loss").round(3))
     )
-    return [
-        (
-            name,
-            charts.steps_chart(
-                errors.filter(pl.col("iteration") == name),
-                losses.filter(pl.col("iteration") == name),
-                top,
-                loss,
-            ),
-        )
+    parts = [
+        (name, *(frame.filter(pl.col("iteration") == name) for frame in (errors, losses)))
         for name in losses["iteration"].unique(maintain_order=True)
     ]
-
-
-def _exact(report: Report) -> pl.DataFrame:
-    keys = {"selected": "selected_exact", "corrected": "corrected_exact"}
-    return _long(report, {series: {name: report.summary[name]["labels"].get(key) for name in report.order}
-                          for series, key in keys.items()})  # fmt: skip
+    return [(name, charts.steps_chart(error, lost, top, loss)) for name, error, lost in parts]
 
 
 def _costs(report: Report) -> pl.DataFrame:
     minutes = {"base": 0.0} | {cost.iteration: cost.total for cost in report.ran}
-    found = report.errors.filter(
+    errors = report.errors.filter(
         pl.col("language") == ALL, pl.col("split") == "test", pl.col("iteration").is_in(list(minutes))
     )
     spent = pl.col("iteration").replace_strict(minutes, return_dtype=pl.Float64)
-    said = pl.format("{}: {} % [{}, {}] after {} minutes", "iteration", _pct("error"), _pct("low"),
+    text = pl.format("{}: {} % [{}, {}] after {} minutes", "iteration", _pct("error"), _pct("low"),
                      _pct("high"), spent.round(1))  # fmt: skip
-    return found.with_columns(minutes=spent, said=said)
+    return errors.with_columns(minutes=spent, tooltip=text)
 
 
-def figures_of(report: Report) -> dict[str, list[Figure]]:
-    """The figures of each part of the report, by its name; of some parts one an iteration."""
+def _svg(chart: Any, alt: str, title: str = "") -> str:
+    return to_svg(specification(chart, title), alt)
+
+
+def figures_of(report: Report) -> dict[str, list[str]]:
+    """Return the figures of each part of the report as SVG, by its name; of some parts one a language or iteration.
+
+    `quality` and `exact` are absent where no label has a reference, `churn` where no labels can be compared.
+    """
     over = "test and retention error over iterations"
-    found = {
-        "errors": [("", charts.error_chart(_errors(report)), f"dev, {over}")],
-        "fates": [("", charts.fate_chart(_fates(report)), "what became of the pool, by iteration")],
-        "languages": [(n, c, f"{n}: {over}") for n, c in _languages(report)],
-        "churn": [("", charts.churn_chart(_churn(report)), "share of labels that changed, by iteration")],
-        "gap": [("", charts.gap_chart(_gap(report)), "error on gold, dev and test over iterations")],
-        "cost": [("", charts.cost_chart(_costs(report)), "test error against minutes of computing")],
-        "calibration": [(n, c, f"{n}: expected against true error on dev") for n, c in _calibration(report)],
-        "steps": [(n, c, f"{n}: error on dev and gold, and loss, over steps") for n, c in _steps(report)],
+    figures = {
+        "errors": [_svg(charts.error_chart(_errors(report)), f"dev, {over}")],
+        "outcomes": [_svg(charts.outcome_chart(_outcomes(report)), "outcomes of the pool, by iteration")],
+        "languages": [_svg(chart, f"{name}: {over}") for name, chart in _languages(report)],
+        "gap": [_svg(charts.gap_chart(_gap(report)), "error on gold, dev and test over iterations")],
+        "cost": [_svg(charts.cost_chart(_costs(report)), "test error against minutes of computing")],
+        "calibration": [
+            _svg(chart, f"{name}: expected against true error on dev", name) for name, chart in _calibration(report)
+        ],
+        "steps": [
+            _svg(chart, f"{name}: error on dev and gold, and loss, over steps", name) for name, chart in _steps(report)
+        ],
     }
-    if len(quality := _quality(report)) and quality["series"].n_unique() > 1:
-        found["quality"] = [("", charts.quality_chart(quality), "true error of the labels, by iteration")]
-    if len(exact := _exact(report)):
-        found["exact"] = [("", charts.exact_chart(exact), "share of chosen labels without an error")]
-    return {
-        part: [Figure(told, specification(chart, name)) for name, chart, told in entries]
-        for part, entries in found.items()
-    }
+    if len(churn := _churn(report)):
+        figures["churn"] = [_svg(charts.churn_chart(churn), "share of labels that changed, by iteration")]
+    quality = _labels(report, {"pool": "pool_error", "selected": "selected_error", "corrected": "corrected_error"})
+    if len(quality) and quality["series"].n_unique() > 1:
+        figures["quality"] = [_svg(charts.quality_chart(quality), "true error of the labels, by iteration")]
+    if len(exact := _labels(report, {"selected": "selected_exact", "corrected": "corrected_exact"})):
+        figures["exact"] = [_svg(charts.exact_chart(exact), "share of chosen labels without an error")]
+    return figures

@@ -1,4 +1,4 @@
-"""The series that `dvc plots` draws: history over iterations, selection funnel, calibration, churn."""
+"""Series for `dvc plots`: history over iterations, selection funnel, calibration, churn."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 import polars as pl
 
 from ilt import paths
-from ilt.evaluation.comparison.compare import compare
-from ilt.labels.table import LABEL_TABLE
+from ilt.evaluation.comparison.compare import Filters, compare
+from ilt.report import pool
+from ilt.report.errors import ALL
 
 __all__ = ["LABEL_KEYS", "calibration", "churn", "funnel", "history"]
 
@@ -16,7 +17,7 @@ LABEL_KEYS = ("pool_error", "selected_error", "selected_share", "corrected_error
 
 
 def history(summary: dict[str, Any], splits: tuple[str, ...]) -> pl.DataFrame:
-    """A row an iteration, the base first: error rates and the true quality of labels, as fractions."""
+    """Return a row an iteration, the base first: error rates and the true quality of labels, as fractions."""
     rows = [
         {
             "number": number,
@@ -32,34 +33,25 @@ def history(summary: dict[str, Any], splits: tuple[str, ...]) -> pl.DataFrame:
 
 
 def funnel(iterations: list[str]) -> pl.DataFrame:
-    """How many pool rows are left after each step of an iteration: columns iteration, step, rows."""
+    """Return the pool rows left after each step of an iteration: columns iteration, step, rows."""
     rows = []
-    for iteration in iterations:
-        tables = {
-            name: LABEL_TABLE.scan(paths.labels(iteration, name)).filter(pl.col("split") == "pool")
-            for name in ("selected", "corrected")
-        }
-        clean = pl.col("flags").list.len() == 0
+    for counts in pool.funnel(iterations).filter(language=ALL).iter_rows(named=True):
         steps = {
-            "heard": tables["selected"],
-            "without flags": tables["selected"].filter(clean),
-            "selected": tables["selected"].filter("selected"),
-            "kept after correction": tables["corrected"].filter("selected"),
-            "decided by people": tables["corrected"].filter(pl.col("source") == "human"),
+            "transcribed": counts["pool"],
+            "without flags": counts["pool"] - counts["flagged"],
+            "selected": counts["selected"],
+            "kept after correction": counts["used"],
+            "decided by people": counts["people"],
         }
+        iteration = counts["iteration"]
         rows += [
-            {
-                "iteration": iteration,
-                "step": f"{iteration} {step}",
-                "rows": frame.select(pl.len()).collect().item(),
-            }
-            for step, frame in steps.items()
+            {"iteration": iteration, "step": f"{iteration} {step}", "rows": count} for step, count in steps.items()
         ]
     return pl.DataFrame(rows)
 
 
 def calibration(iterations: list[str]) -> pl.DataFrame:
-    """Expected and true error on dev, out of fold, by bin: iteration, stage, rows, expected, observed."""
+    """Return expected and true error on dev, out of fold, by bin: iteration, stage, rows, expected, observed."""
     schema = {
         "iteration": pl.String(), "stage": pl.String(), "rows": pl.Int64(), "expected": pl.Float64(),
         "observed": pl.Float64(),
@@ -67,29 +59,33 @@ def calibration(iterations: list[str]) -> pl.DataFrame:
     rows = []
     for iteration in iterations:
         for stage in ("select", "correct"):
-            told = paths.read_json(paths.details(iteration, stage))
-            bins = told.get("calibration", {}).get("bins", [])  # a stage that was left out has none
+            details = paths.read_json(paths.details(iteration, stage))
+            bins = details.get("calibration", {}).get("bins", [])  # a skipped stage has none
             rows += [{"iteration": iteration, "stage": stage, **part, "observed": part["true"]} for part in bins]
     return pl.DataFrame(rows, schema=schema)
 
 
 def churn(order: list[tuple[str, str]]) -> pl.DataFrame:
-    """What changed in the fixed labels since the iteration before, for (iteration, previous) pairs.
+    """Return the changes of the corrected labels since the iteration before, for (iteration, previous) pairs.
 
     Columns: number, iteration, churn (share of rows that changed in text, decision or source), reworded
-    (share with another text), moved (WER or CER between old and new texts of these).
+    (share with another text), moved (WER or CER between old and new texts of these); null where the one before
+    has no labels.
     """
-    rows = []
+    schema = {
+        "number": pl.Int64(), "iteration": pl.String(), "churn": pl.Float64(), "reworded": pl.Float64(),
+        "moved": pl.Float64(),
+    }  # fmt: skip
+    rows: list[dict[str, Any]] = []
     for number, (iteration, previous) in enumerate(order, start=1):
-        counts = compare(paths.labels(previous, "corrected"), paths.labels(iteration, "corrected"), limit=1).counts
-        total = counts.drop("language").sum().row(0, named=True)
-        rows.append(
-            {
-                "number": number,
-                "iteration": iteration,
-                "churn": round(total["changed"] / max(1, total["union"]), 6),
-                "reworded": round(total["reworded"] / max(1, total["union"]), 6),
-                "moved": round((total["edits"] or 0) / max(1, total["units"] or 0), 6),
-            }
-        )
-    return pl.DataFrame(rows)
+        rows.append({"number": number, "iteration": iteration})
+        if not pool.has_labels(previous):
+            continue
+        before, after = (paths.labels(name, "corrected") for name in (previous, iteration))
+        total = compare(before, after, filters=Filters(limit=1)).counts.drop("language").sum().row(0, named=True)
+        rows[-1] |= {
+            "churn": round(total["changed"] / max(1, total["union"]), 6),
+            "reworded": round(total["reworded"] / max(1, total["union"]), 6),
+            "moved": round((total["edits"] or 0) / max(1, total["units"] or 0), 6),
+        }
+    return pl.DataFrame(rows, schema=schema)

@@ -1,4 +1,4 @@
-"""What the figures mean, in sentences."""
+"""Verdict: the meaning of the figures, in sentences."""
 
 from __future__ import annotations
 
@@ -8,151 +8,157 @@ from itertools import count
 import polars as pl
 
 from ilt.evaluation.figures import interval, percent
-from ilt.report.cost import Cost, spent, worth
+from ilt.report.cost import gain_kind, spent
 from ilt.report.errors import ALL
 from ilt.report.forecast import how_it_did
 from ilt.report.gather import Report, language_name
 
-__all__ = ["Verdict", "listed", "verdict_of"]
+__all__ = ["Verdict", "verdict_of"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """headline: base to last, what it cost, whether the last iteration was worth it; in one sentence.
+    """Sentences at the top of the page.
 
+    headline:  test error from the base to the last iteration, and its cost.
     kind:      `gain`, `loss` or `unclear`, of the whole.
-    retention: what happened to the other domain, None where it is not measured.
-    languages: which of them gained for sure.
-    stop:      where one would stop; notes: what the reader ought to know beside it.
+    last:      the worth of the last iteration, None where it is the only one.
+    retention: the error on the other domain, None where it is not measured.
+    languages: the languages that clearly gained.
+    stop:      advice on when to stop.
+    notes:     warnings.
     """
 
     headline: str
     kind: str
+    last: str | None
     retention: str | None
     languages: str
     stop: str
     notes: list[str]
 
 
-def listed(names: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+def _listed(names: list[str]) -> str:
+    """Return `a`, `a and b`, or `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
 
 
-def _headline(report: Report, kind: str, total: Cost, last: Cost) -> str:
-    before, after = (report.summary[name]["test"]["micro"] for name in (report.order[0], report.last))
-    gain = report.summary[report.last]["gain"]
-    price = spent(total.total, total.total_money, computing=True)
-    bounds = f"95 % interval {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}"
+def _headline(report: Report, kind: str) -> str:
+    before, after = (percent(report.summary[name]["test"]["micro"]) for name in (report.order[0], report.last))
+    gain, total = report.summary[report.last]["gain"], report.costs[-1]
     size = f"{100 * abs(gain['micro']):.1f} points"
-    way = f"from {percent(before)} to {percent(after)} %"
-    said = {
-        "gain": f"Test error fell {way}, by {size} ({bounds}), for {price}",
-        "loss": f"Test error rose {way}, by {size} ({bounds}), for {price}",
-        "unclear": f"Test error went {way}, which may be chance (gain {100 * gain['micro']:+.1f} points, "
-        f"{bounds}), for {price}",
+    bounds = f"95 % interval {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}"
+    change = {
+        "gain": f"fell from {before} to {after} %, by {size} ({bounds})",
+        "loss": f"rose from {before} to {after} %, by {size} ({bounds})",
+        "unclear": f"went from {before} to {after} %, which may be chance "
+        f"(gain {100 * gain['micro']:+.1f} points, {bounds})",
     }[kind]
+    return f"Test error {change}, for {spent(total.total, total.total_money, computing=True)}."
+
+
+def _last(report: Report) -> str | None:
     if len(report.ran) == 1:
-        return f"{said}."
-    word = {"gain": "was worth it", "loss": "made it worse", "unclear": "was not clearly worth it"}
-    told = f"{word[last.kind]}: {interval(last.gain)} for {spent(last.minutes)}"
-    which = "the last iteration that was run" if report.passed else "the last iteration"
-    return f"{said}; {which}, {last.iteration}, {told}."
+        return None
+    last = report.ran[-1]
+    worth = {"gain": "was worth it", "loss": "made it worse", "unclear": "was not clearly worth it"}[last.kind]
+    which = "The last iteration that ran" if report.skipped else "The last iteration"
+    return f"{which}, {last.iteration}, {worth}: {interval(last.gain)} points for {spent(last.minutes)}."
 
 
 def _next(report: Report) -> str:
-    """What one more iteration is expected to gain, and to cost: as much as the last that was run."""
+    """Return the expected gain of one more iteration, and its cost: that of the last one that ran."""
     ran = report.ran
     last = ran[-1]
-    if last.expected is None:
+    if last.forecast is None:
         return ""
-    price, gain, how = spent(last.minutes, last.money), last.expected["gain"], last.expected["how"]
+    price, gain, how = spent(last.minutes, last.money), last.forecast["gain"], last.forecast["how"]
     if gain is None:
-        return f" One more costs about {price}; what it gains is {how}."
-    before = how_it_did(
+        return f" One more costs about {price}. Its gain is {how}."
+    record = how_it_did(
         [cost.iteration for cost in ran],
-        [cost.expected["gain"] if cost.expected else None for cost in ran],
+        [cost.forecast["gain"] if cost.forecast else None for cost in ran],
         [cost.gain["micro"] for cost in ran],
     )
-    return f" One more is expected to gain {100 * gain:+.1f} points for about {price} ({how}); a rule of thumb" + (
-        f": {before}." if before else "."
+    return (
+        f" One more is expected to gain {100 * gain:+.1f} points for about {price}. This is a rule of thumb: {how}."
+        + (f" How it did so far: {record}." if record else "")
     )
 
 
-def _passed(report: Report) -> str:
-    if not report.passed:
-        return ""
+def _skipped(report: Report) -> str:
     by_reason: dict[str, list[str]] = {}
-    for cost in report.passed:
-        by_reason.setdefault(cost.passed or "", []).append(cost.iteration)
-    return "".join(f" {listed(names)} passed the model through at no cost: {why}." for why, names in by_reason.items())
+    for cost in report.skipped:
+        by_reason.setdefault(cost.skipped or "", []).append(cost.iteration)
+    return "".join(
+        f" {_listed(names)} {'was' if len(names) == 1 else 'were'} skipped at no cost: {reason}."
+        for reason, names in by_reason.items()
+    )
 
 
-def _stop(report: Report) -> str:
-    return _last_clear(report) + _passed(report) + _next(report)
-
-
-def _gained(gain: dict[str, float], together: bool) -> str:
-    """What iterations gained, and how sure that is."""
-    sure = {"gain": "which is clear", "loss": "which is clearly a loss", "unclear": "which may be chance"}
-    return f"{interval(gain)} points{' together' if together else ''}, {sure[worth(gain)]}"
+def _together(gain: dict[str, float], several: bool) -> str:
+    """Return the gain of one or several iterations, and its kind."""
+    kind = {"gain": "which is clear", "loss": "which is clearly a loss", "unclear": "which may be chance"}
+    return f"{interval(gain)} points{' together' if several else ''}, {kind[gain_kind(gain)]}"
 
 
 def _last_clear(report: Report) -> str:
+    """Name the last iteration that clearly gained, and sum up those after it."""
     costs = report.ran
     clear = [number for number, cost in enumerate(costs) if cost.kind == "gain"]
     if not clear:
-        whole = report.last_over[report.order[0]]
-        alone = "No iteration by itself has a gain that is clear of 0"
-        if worth(whole) == "gain":
-            return f"{alone}; they gained {_gained(whole, len(costs) > 1)}."
-        return f"{alone}: look at the labels before you spend more."
+        whole = report.gains_of_last[report.order[0]]
+        if gain_kind(whole) == "gain":
+            return f"No single iteration clearly gained, but they gained {_together(whole, len(costs) > 1)}."
+        return "No iteration clearly gained: look at the labels before you spend more."
     best = clear[-1]
-    if best == len(costs) - 1 and report.passed:
-        return f"{costs[best].iteration} is the last iteration that was run, and its gain is clear of 0."
+    name = costs[best].iteration
+    if best == len(costs) - 1 and report.skipped:
+        return f"{name} is the last iteration that ran, and it clearly gained."
     if best == len(costs) - 1:
-        name = next(each for number in count(1) if (each := f"it{number}") not in report.order)
+        new = next(each for number in count(1) if (each := f"it{number}") not in report.order)
         return (
-            f"{costs[best].iteration} still gained for sure, so one more may pay: "
-            f"dvc exp run -S '+iterations.{name}={{prev: {report.last}}}'."
+            f"{name} still clearly gained, so one more may pay: "
+            f"dvc exp run -S '+iterations.{new}={{prev: {report.last}}}'."
         )
     after = costs[best + 1 :]
     money = None if after[0].money is None else sum(cost.money or 0.0 for cost in after)
-    names = listed([cost.iteration for cost in after])
+    names = _listed([cost.iteration for cost in after])
     worse = [cost.iteration for cost in after if cost.kind == "loss"]
     return (
-        f"{costs[best].iteration} is the last iteration whose own gain is clear of 0; what came after it "
-        f"({names}) took {spent(sum(cost.minutes for cost in after), money)} and gained "
-        f"{_gained(report.last_over[costs[best].iteration], len(after) > 1)}"
-        + (f"; {listed(worse)} made it worse." if worse else ".")
+        f"{name} is the last iteration that clearly gained. {names}, which followed, took "
+        f"{spent(sum(cost.minutes for cost in after), money)} and gained "
+        f"{_together(report.gains_of_last[name], len(after) > 1)}."
+        + (f" {_listed(worse)} made it worse." if worse else "")
     )
 
 
 def _languages(report: Report) -> str:
     test = report.gains.filter(pl.col("split") == "test", pl.col("language") != ALL)
-    kinds = {row["language"]: worth(row) for row in test.iter_rows(named=True)}
+    kinds = {row["language"]: gain_kind(row) for row in test.iter_rows(named=True)}
     sure = sum(kind == "gain" for kind in kinds.values())
-    lost = [language_name(code) for code, kind in kinds.items() if kind == "loss"]
+    worse = [language_name(code) for code, kind in kinds.items() if kind == "loss"]
     unclear = [language_name(code) for code, kind in kinds.items() if kind == "unclear"]
-    said = {0: "No language gained for sure", len(kinds): f"All {len(kinds)} languages gained for sure"}.get(
-        sure, f"{sure} of {len(kinds)} languages gained for sure"
-    )
+    every = f"All {len(kinds)} languages" if len(kinds) > 1 else language_name(next(iter(kinds)))
+    who = {0: "No language", len(kinds): every}.get(sure, f"{sure} of {len(kinds)} languages")
+    sentence = f"{who} clearly gained"
     if sure:
         gained = [row for row in test.sort("micro").iter_rows(named=True) if kinds[row["language"]] == "gain"]
         ends = [f"{100 * row['micro']:+.1f} ({language_name(row['language'])})" for row in (gained[0], gained[-1])]
-        said += f", from {ends[0]} to {ends[1]} points" if sure > 1 else f", by {ends[0]} points"
+        sentence += f", from {ends[0]} to {ends[1]} points" if sure > 1 else f", by {ends[0]} points"
     if unclear and sure:
-        said += f"; not clear: {listed(unclear)}"
-    return said + (f"; worse: {listed(lost)}." if lost else "; none got worse." if unclear else ".")
+        sentence += f"; not clear: {_listed(unclear)}"
+    return sentence + (f"; worse: {_listed(worse)}." if worse else "; none got worse." if unclear else ".")
 
 
 def _retention(report: Report) -> str | None:
-    found = report.gains.filter(pl.col("split") == "retention", pl.col("language") == ALL)
-    if not len(found):
+    rows = report.gains.filter(pl.col("split") == "retention", pl.col("language") == ALL)
+    if not len(rows):
         return None
-    row = found.row(0, named=True)
-    change = {"gain": "fell", "loss": "rose", "unclear": "went"}[worth(row)]
-    chance = ", which may be chance" if worth(row) == "unclear" and row["micro"] else ""
+    row = rows.row(0, named=True)
+    kind = gain_kind(row)
+    change = {"gain": "fell", "loss": "rose", "unclear": "went"}[kind]
+    chance = ", which may be chance" if kind == "unclear" and row["micro"] else ""
     return (
         f"On the domain that the base comes from (retention), error {change} from "
         f"{percent(row['before'])} to {percent(row['after'])} % (gain {interval(row)}){chance}."
@@ -168,28 +174,29 @@ def _notes(report: Report) -> list[str]:
             f"On dev, {best} is better than {report.last} ({rates[0]} against {rates[1]} %): consider keeping {best}."
         )
     for code in report.languages:
-        heard = report.errors.filter(pl.col("split") == "test", pl.col("language") == code)["iteration"]
-        lacking = [name for name in report.order if name not in heard]
+        scored = report.errors.filter(pl.col("split") == "test", pl.col("language") == code)["iteration"]
+        lacking = [name for name in report.order if name not in scored]
         if not lacking:
             continue
         since = report.order[report.order.index(lacking[-1]) + 1]
         notes.append(
-            f"{language_name(code)} was added with {since}: error rates of all languages before do not have "
-            "it, and gains compare what both models were scored on."
+            f"{language_name(code)} was added with {since}: error rates of all languages before do not include "
+            "it, and gains compare the utterances that both models were scored on."
         )
-    if report.mode != "merge_and_reset":
-        notes.append(f"This is a control arm: adapter.mode is {report.mode}.")
+    if report.settings.mode != "merge_and_reset":
+        notes.append(f"This is a control arm: adapter.mode is {report.settings.mode}.")
     return notes
 
 
 def verdict_of(report: Report) -> Verdict:
-    """The verdict, from the gain on test and its interval."""
-    kind = worth(report.summary[report.last]["gain"])
+    """Return the verdict, from the gain on test and its interval."""
+    kind = gain_kind(report.summary[report.last]["gain"])
     return Verdict(
-        headline=_headline(report, kind, report.costs[-1], report.ran[-1]),
+        headline=_headline(report, kind),
         kind=kind,
+        last=_last(report),
         retention=_retention(report),
         languages=_languages(report),
-        stop=_stop(report),
+        stop=_last_clear(report) + _skipped(report) + _next(report),
         notes=_notes(report),
     )

@@ -61,10 +61,10 @@ def _flat(summary: dict[str, Any], final: str, splits: tuple[str, ...]) -> dict[
 
 
 def body(run: Run[ReportPlan]) -> None:
-    from ilt.report.gather import gather
+    from ilt.report.gather import Settings, gather
+    from ilt.report.page import write_report
     from ilt.report.plots import calibration, churn, funnel, history
     from ilt.report.summary import SPLITS, costs_in, summarise
-    from ilt.report.write import write_report
 
     plan = run.plan
     iterations = plan.iterations
@@ -77,7 +77,7 @@ def body(run: Run[ReportPlan]) -> None:
         "churn": churn([(name, plan.previous[name]) for name in iterations]),
     }
     costs = costs_in(iterations)
-    report = gather(plan, summary, tables, costs)
+    report = gather(Settings(**plan.model_dump(exclude={"skip", "iterations"})), summary, tables, costs)
     for name, frame in tables.items():
         with paths.replacing(paths.METRICS / f"{name}.csv") as temporary:
             # Whoever plots a table can drop what is a copy of the iteration before.

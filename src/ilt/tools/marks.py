@@ -1,4 +1,4 @@
-"""Marked differences on a terminal: colours where there are any, wdiff's marks elsewhere."""
+"""Marked differences on a terminal: colours, or wdiff's marks where it has none."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _PLAIN = {"equal": "{}", "delete": "[-{}-]", "insert": "{{+{}+}}"}
 
 
 def marked_text(spans: list[tuple[str, str]], language: str, colour: bool) -> Text:
-    """What `diff_spans` gave, as one rich text; right-to-left text stands between isolates.
+    """Return the spans of `ilt.evaluation.highlight.diff_spans` as one rich text.
 
-    A terminal that knows bidirectional text then keeps the line in order; others show it as it is stored.
+    Right-to-left text stands between isolates: a terminal that knows bidirectional text then keeps the line in
+    order, and others show it as it is stored.
     """
     from rich.text import Text
 

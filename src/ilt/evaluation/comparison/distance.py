@@ -1,4 +1,4 @@
-"""How far texts moved: edit distances of many pairs at once, without a Python loop over words."""
+"""Edit distances of many pairs of texts at once, without a Python loop over words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _VOCABULARY = 1_000_000
 
 
 def _words(texts: pl.Series) -> tuple[pl.Series, np.ndarray]:
-    """All words of all texts in a row, and how many each text has, (n,)."""
+    """Return all words of all texts, one after the other, and the number of each text's words, (n,)."""
     plain = not bool(texts.str.contains(r"[^\S ]|  |^ | $").any())  # splitting is several times faster
     lists = texts.str.split(" ") if plain else texts.str.extract_all(r"\S+")
     counts = lists.list.len().to_numpy().astype(np.int64)
@@ -28,43 +28,44 @@ def _words(texts: pl.Series) -> tuple[pl.Series, np.ndarray]:
 
 
 def _numbered(words: pl.Series) -> np.ndarray:
-    """A number for each word, equal for equal words."""
+    """Return a number for each word, equal for equal words."""
     kind = pl.Categorical(pl.Categories.random())  # of its own, so that the words are freed afterwards
     return words.cast(kind).to_physical().to_numpy().astype(np.uint32) + 1
 
 
 def _letters(numbers: np.ndarray, counts: np.ndarray) -> list[str]:
-    """Each text with a letter for each word."""
+    """Return each text with one letter for each of its words."""
     ends = np.cumsum(counts)
     letters = (numbers + np.where(numbers >= 0xD800, 0x800, 0)).astype("<u4")  # surrogates are no code points
     joined = letters.tobytes().decode("utf-32-le")
     return [joined[start:end] for start, end in zip((ends - counts).tolist(), ends.tolist(), strict=True)]
 
 
-def _kept(numbers: np.ndarray, counts: np.ndarray, keep: np.ndarray) -> np.ndarray:
+def _words_of(numbers: np.ndarray, counts: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """Return the words of the texts that a mask, (n,), keeps."""
     return numbers[np.repeat(keep, counts)]
 
 
 def _word_edits(before: pl.Series, after: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     words, counts = _words(pl.concat([before, after]).fill_null(""))
-    numbers, here = _numbered(words), len(before)
-    old_counts, new_counts = counts[:here], counts[here:]
+    numbers, pairs = _numbered(words), len(before)
+    old_counts, new_counts = counts[:pairs], counts[pairs:]
     old, new = numbers[: old_counts.sum()], numbers[old_counts.sum() :]
     # Equal numbers of words that differ in at most two places: one edit is one place, so two places are two.
     even = old_counts == new_counts
-    places = np.zeros(here, np.int64)
+    places = np.zeros(pairs, np.int64)
     owner = np.repeat(np.flatnonzero(even), old_counts[even])
-    unlike = _kept(old, old_counts, even) != _kept(new, new_counts, even)
-    places += np.bincount(owner[unlike], minlength=here)
+    unlike = _words_of(old, old_counts, even) != _words_of(new, new_counts, even)
+    places += np.bincount(owner[unlike], minlength=pairs)
     rest = ~even | (places > 2)
     if rest.any():
-        kept = [_kept(old, old_counts, rest), _kept(new, new_counts, rest)]
-        dense = np.unique(np.concatenate(kept), return_inverse=True)[1].astype(np.uint32) + 1
+        words_left = [_words_of(old, old_counts, rest), _words_of(new, new_counts, rest)]
+        dense = np.unique(np.concatenate(words_left), return_inverse=True)[1].astype(np.uint32) + 1
         if len(dense) and int(dense.max()) > _VOCABULARY:
-            half = here // 2
+            half = pairs // 2
             parts = [_word_edits(before[:half], after[:half]), _word_edits(before[half:], after[half:])]
             return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-        cut = len(kept[0])
+        cut = len(words_left[0])
         places[rest] = _distances(_letters(dense[:cut], old_counts[rest]), _letters(dense[cut:], new_counts[rest]))
     return places, old_counts
 
@@ -74,7 +75,7 @@ def _distances(before: list[str], after: list[str]) -> np.ndarray:
 
 
 def edit_counts(before: pl.Series, after: pl.Series, languages: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Edits that lead from each text to the other, and units of the text before, both (n,).
+    """Return the edits that lead from each text to the other, and the units of the text before, both (n,).
 
     Units are words, or characters without spaces in the languages scored by CER. Texts are compared as they
     stand: nothing is normalised. A null text is an empty one.

@@ -18,7 +18,7 @@ _FORM = re.compile(r"\s*([a-z_]+)\s*(>=|<=|==|!=|>|<)\s*([-+0-9.eE]+)\s*(%?)\s*"
 
 
 def holds(condition: str, values: dict[str, float], known: set[str]) -> bool:
-    """Whether `NAME OPERATOR NUMBER` is true of `values`; 20% is 0.2. A value that there is not is never so.
+    """Return whether `NAME OPERATOR NUMBER` is true of `values`; 20% is 0.2. Of a name without a value it is not.
 
     Raises IltError for another form or a name that is not in `known`.
     """

@@ -1,4 +1,4 @@
-"""Which tables are meant: iterations, files, revisions; and the references that go with them."""
+"""Operands of a diff: label tables of iterations, files and revisions, and the references that go with them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ TABLES = ("pseudo", "selected", "corrected")
 
 @dataclass(frozen=True)
 class Operand:
-    """A label table that was asked for.
+    """One label table.
 
-    name: as it was asked for. path: in the repository, or of a file. revision: None for the workspace.
+    name: as it was typed. path: in the repository, or of a file. revision: None for the workspace.
     """
 
     name: str
@@ -33,8 +33,8 @@ class Operand:
 
     @property
     def in_pipeline(self) -> bool:
-        """Whether the pipeline wrote it, so that the corpus of the same revision has its references."""
-        return self.path.suffix == ".parquet" and self.path.is_relative_to(paths.DATA / "labels")
+        """True where the pipeline wrote it: the corpus of the same revision then has its references."""
+        return self.path.suffix == ".parquet" and self.path.is_relative_to(paths.ITERATIONS)
 
 
 def _operand(name: str, revision: str | None) -> Operand:
@@ -50,7 +50,7 @@ def _operand(name: str, revision: str | None) -> Operand:
 
 
 def resolve(names: list[str], revisions: list[str]) -> tuple[Operand, Operand]:
-    """The table before and the table after.
+    """Return the table before and the table after.
 
     One name needs a revision: that against the workspace, or two of them against one another. Two names are
     both of the workspace, both of one revision, or each of its own. Raises IltError otherwise.
@@ -70,14 +70,8 @@ def resolve(names: list[str], revisions: list[str]) -> tuple[Operand, Operand]:
     return one, other
 
 
-def _there() -> str:
-    found = sorted(path.parent.name for path in (paths.DATA / "labels").glob("*/corrected.parquet"))
-    return f"there are {', '.join(found)}" if found else "there are none yet"
-
-
-def _fetched(operand: Operand, folder: Path, number: int) -> Path:
-    """A local copy of a table of another revision; the workspace stays as it is."""
-    target = folder / f"{number}.parquet"
+def _fetch(operand: Operand, target: Path) -> Path:
+    """Copy a table of another revision to `target`; the workspace stays as it is."""
     try:
         filesystem(str(operand.revision)).get_file(operand.path.as_posix(), str(target))
     except FileNotFoundError as error:
@@ -88,24 +82,31 @@ def _fetched(operand: Operand, folder: Path, number: int) -> Path:
     return target
 
 
+def _missing(operand: Operand) -> IltError:
+    if not operand.in_pipeline:
+        return IltError(f"{operand.path} is missing")
+    names = sorted(path.parts[-3] for path in paths.ITERATIONS.glob("*/labels/corrected.parquet"))
+    known = f"there are {', '.join(names)}" if names else "there are none yet"
+    return IltError(f"{operand.path} is missing ({known}; `dvc repro` or `dvc checkout` makes them)")
+
+
 @contextmanager
 def opened(one: Operand, other: Operand) -> Iterator[tuple[Path, Path]]:
-    """Local paths of both tables. Raises IltError for what is not there."""
+    """Give local paths of both tables. Raises IltError for one that is missing."""
     with TemporaryDirectory(prefix="ilt-diff-") as folder:
-        found = []
+        local = []
         for number, operand in enumerate((one, other)):
             if operand.revision is not None:
-                found.append(_fetched(operand, Path(folder), number))
-                continue
-            if not operand.path.is_file():
-                hint = f" ({_there()}; `dvc repro` or `dvc checkout` makes them)" if operand.in_pipeline else ""
-                raise IltError(f"{operand.path} is missing{hint}")
-            found.append(operand.path)
-        yield found[0], found[1]
+                local.append(_fetch(operand, Path(folder) / f"{number}.parquet"))
+            elif operand.path.is_file():
+                local.append(operand.path)
+            else:
+                raise _missing(operand)
+        yield local[0], local[1]
 
 
 def read_references(operand: Operand, file: Path | None) -> pl.DataFrame | None:
-    """`id` and `reference` of what was really said, or None where nothing is known.
+    """Return `id` and `reference`, the true texts, or None where none is known.
 
     file: a Parquet file with `id` and `text`; otherwise gold, dev and `pool_reference` of the operand's
     revision, if the pipeline wrote the table. Raises IltError for a file without these columns, or with an id
@@ -114,16 +115,17 @@ def read_references(operand: Operand, file: Path | None) -> pl.DataFrame | None:
     if file is not None:
         try:
             texts = pl.read_parquet(file, columns=["id", "text"]).select(pl.all().cast(pl.String))
-            given = texts.rename({"text": "reference"}).drop_nulls()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise IltError(f"--reference {file}: {error}; expected Parquet with id and text") from error
-        if len(twice := given.filter(pl.col("id").is_duplicated())):
+        texts = texts.rename({"text": "reference"}).drop_nulls()
+        if len(twice := texts.filter(pl.col("id").is_duplicated())):
             raise IltError(f"--reference {file}: {twice['id'][0]!r} has more than one row; keep one of each utterance")
-        return given
+        return texts
     if not operand.in_pipeline:
         return None
-    said = read_columns(paths.UTTERANCES, operand.revision, ["id", "split", "text"])
+    utterances = read_columns(paths.UTTERANCES, operand.revision, ["id", "split", "text"])
     pool = read_columns(paths.POOL_REFERENCE, operand.revision, ["id", "text"])
-    parts = [] if said is None else [said.filter(pl.col("split") != "pool").select("id", reference="text")]
-    parts += [] if pool is None else [pool.select("id", reference="text")]
-    return pl.concat(parts).drop_nulls() if parts else None
+    if utterances is not None:
+        utterances = utterances.filter(pl.col("split") != "pool").drop("split")
+    known = [frame.select("id", reference="text") for frame in (utterances, pool) if frame is not None]
+    return pl.concat(known).drop_nulls() if known else None

@@ -7,19 +7,20 @@ import sys
 from collections.abc import Sequence
 from typing import IO
 
-from ilt.evaluation.comparison.changes import DiffReport, Row
-from ilt.evaluation.comparison.phrases import decision, headline, remaining, spans_of, table_of, truth_lines
+from ilt.evaluation.comparison.changes import Row
 from ilt.evaluation.figures import percent
 from ilt.evaluation.highlight import direction, isolate
+from ilt.tools.diff.phrases import NOTE, decision, headline, remaining, table_of, truth_line
+from ilt.tools.diff.report import DiffReport
 from ilt.tools.marks import marked_text
 
-__all__ = ["cell", "grid", "isolated", "marked_cell", "print_text", "to_markdown"]
+__all__ = ["print_text", "to_markdown"]
 
 
 def _kinds(row: Row) -> str:
     moved = f", moved {percent(row.moved)} %" if "reworded" in row.changes else ""
     errors = (row.true_error_before, row.true_error_after)
-    truth = f", truly {percent(errors[0])} → {percent(errors[1])} % wrong" if None not in errors else ""
+    truth = f", true error {percent(errors[0])} → {percent(errors[1])} %" if None not in errors else ""
     return ", ".join(row.changes) + moved + truth
 
 
@@ -35,25 +36,24 @@ def print_text(report: DiffReport, file: IO[str] | None = None) -> None:
     console.print(Text(headline(report), "bold"))
     if not report.different:
         return
-    table = Table(title="moved, churn and errors in %; errors of selected rows, gold apart")
+    table = Table(title=NOTE)
     head, rows = table_of(report)
     for name in head:
         table.add_column(name, justify="left" if name == "language" else "right", no_wrap=True)
     for cells in rows:
         table.add_row(*cells)
     console.print(table)
-    for line in truth_lines(report):
-        console.print(Text(line))
+    console.print(Text(truth_line(report)))
     for row in report.rows:
-        where = f"  {row.language or '?'}  {row.split or ''}  "
-        console.print(Text.assemble((row.id, "bold"), where, (_kinds(row), "dim")))
-        marked = marked_text(spans_of(row), row.language or "", console.is_terminal)
-        console.print(Padding(marked, (0, 0, 0, 4), expand=False))
-        if said := decision(row):
-            console.print(Padding(Text(said, "dim"), (0, 0, 0, 4), expand=False))
+        place = f"  {row.language or '?'}  {row.split or ''}  "
+        console.print(Text.assemble((row.id, "bold"), place, (_kinds(row), "dim")))
+        lines = [marked_text(row.spans, row.language or "", console.is_terminal)]
+        if change := decision(row):
+            lines.append(Text(change, "dim"))
         if row.reference is not None:
-            told = Text.assemble(("said: ", "dim"), isolate(row.reference, row.language or ""))
-            console.print(Padding(told, (0, 0, 0, 4), expand=False))
+            lines.append(Text.assemble(("reference: ", "dim"), isolate(row.reference, row.language or "")))
+        for line in lines:
+            console.print(Padding(line, (0, 0, 0, 4), expand=False))
     if more := remaining(report):
         console.print(Text(more, "dim"))
 
@@ -61,49 +61,46 @@ def print_text(report: DiffReport, file: IO[str] | None = None) -> None:
 _MARKUP = frozenset("\\`*_{}[]()|~")
 
 
-def cell(text: str) -> str:
-    """Text that neither Markdown nor HTML takes for markup."""
+def _cell(text: str) -> str:
+    """Escape what Markdown or HTML would take for markup."""
     escaped = html.escape(text.replace("\n", " "), quote=False)
     return "".join(f"&#{ord(letter)};" if letter in _MARKUP else letter for letter in escaped)
 
 
-def marked_cell(spans: Sequence[tuple[str, str]]) -> str:
-    """What `diff_spans` gave, for a cell."""
+def _marked(spans: Sequence[tuple[str, str]]) -> str:
     tags = {"equal": "{}", "delete": "<del>{}</del>", "insert": "<ins>{}</ins>"}
-    return "".join(tags[kind].format(cell(part)) for kind, part in spans)
+    return "".join(tags[kind].format(_cell(part)) for kind, part in spans)
 
 
-def isolated(inner: str, language: str) -> str:
-    """A cell whose direction cannot reorder what stands beside it."""
-    return f'<bdi dir="{direction(language)}">{inner}</bdi>'
+def _isolated(inner: str, language: str | None) -> str:
+    """Wrap a cell so that its direction cannot reorder what stands beside it."""
+    return f'<bdi dir="{direction(language or "")}">{inner}</bdi>'
 
 
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]], left: set[int]) -> list[str]:
-    """The lines of a table; left: the columns that are aligned so. Cells are markup already."""
-    ruler = [":--" if at in left else "--:" for at in range(len(head))]
+def _grid(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    """Return the lines of a table, its first `left` columns aligned to the left. Cells are markup already."""
+    ruler = [":--" if at < left else "--:" for at in range(len(head))]
     return ["| " + " | ".join(cells) + " |" for cells in (head, ruler, *rows)]
 
 
 def to_markdown(report: DiffReport) -> str:
-    """A diff as GitHub-flavoured Markdown; what rows say is escaped."""
-    lines = [f"## {cell(headline(report))}", ""]
+    """Return a diff as GitHub-flavoured Markdown; texts of rows are escaped."""
+    lines = [f"## {_cell(headline(report))}", ""]
     if not report.different:
         return lines[0] + "\n"
-    lines += [*grid(*table_of(report), {0}), ""]
-    lines += ["moved, churn and errors in %; errors of selected rows, gold apart.", ""]
-    lines += [*map(cell, truth_lines(report)), ""]
+    lines += [*_grid(*table_of(report), left=1), "", f"{NOTE}.", "", _cell(truth_line(report)), ""]
     rows = [
         (
-            cell(row.id),
+            _cell(row.id),
             row.language or "",
-            cell(_kinds(row)),
-            isolated(marked_cell(spans_of(row)), row.language or ""),
-            cell(decision(row)),
-            "" if row.reference is None else isolated(cell(row.reference), row.language or ""),
+            _cell(_kinds(row)),
+            _isolated(_marked(row.spans), row.language),
+            _cell(decision(row)),
+            "" if row.reference is None else _isolated(_cell(row.reference), row.language),
         )
         for row in report.rows
     ]
-    lines += grid(("id", "language", "changes", "text", "decision", "said"), rows, set(range(6)))
+    lines += _grid(("id", "language", "changes", "text", "decision", "reference"), rows, left=6)
     if more := remaining(report):
         lines += ["", more]
     return "\n".join(lines) + "\n"
