@@ -85,9 +85,7 @@ def main() -> None:
     parser.add_argument("-S", dest="changes", action="append", default=[])
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    projects = {
-        seed: _project(options.folder.resolve(), seed, options.changes) for seed in range(1, options.seeds + 1)
-    }
+    projects = {seed: _project(options.folder.resolve(), seed, options.changes) for seed in range(1, options.seeds + 1)}
     result = collect(projects)
     for name, row in result["iterations"].items():
         print(name, *(f"{split} {row[split]['mean']:.1f} +- {row[split]['sd']:.2f}" for split in SPLITS), row["gain"])
