@@ -153,7 +153,13 @@ def test_nothing_of_the_data_steers_the_terminal(form):
 
 @pytest.mark.parametrize(
     "path",
-    [paths.UTTERANCES, paths.POOL_REFERENCE, paths.CORRECTIONS, paths.labels("it1", "pseudo"), paths.predictions("it1")],
+    [
+        paths.UTTERANCES,
+        paths.POOL_REFERENCE,
+        paths.CORRECTIONS,
+        paths.labels("it1", "pseudo"),
+        paths.predictions("it1"),
+    ],
 )
 @pytest.mark.parametrize("content", [b"", b"PAR1 and no more", "half"])
 def test_a_damaged_table_is_named_with_what_restores_it(path, content):

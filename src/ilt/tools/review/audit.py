@@ -1,4 +1,4 @@
-"""The strategy `audit`: a stratified random sample of the selected labels; any start of it is one."""
+"""The strategy `audit`: a stratified random sample of the selected labels; any beginning of it is one too."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ intervals are shorter than with the first and hang on the calibration less than 
 
 
 def population(labels: pl.DataFrame) -> pl.DataFrame:
-    """The labels that an audit speaks of: pool rows that are selected and that no person has written."""
+    """Return the labels that an audit speaks of: pool rows that are selected and that no person has written."""
     machine = pl.col("source").fill_null("") != "human"
     return labels.filter((pl.col("split") == "pool") & pl.col("selected").fill_null(False) & machine)
 
@@ -54,7 +54,7 @@ def _with_strata(rows: pl.DataFrame, budget: int) -> pl.DataFrame:
 
 
 def draw(rows: pl.DataFrame, budget: int, seed: int, decided: pl.Series) -> pl.DataFrame:
-    """Draw from the population until `budget` rows are found that nobody has decided.
+    """Draw from the population until the sample has `budget` rows that nobody has decided.
 
     rows:    the population, with `units`: words (or characters) of the text.
     decided: ids of rows that people have decided; they count for the sample where their turn comes, so that

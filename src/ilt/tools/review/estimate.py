@@ -1,4 +1,4 @@
-"""How wrong the selected labels truly are, from what people said of an audit's rows."""
+"""Estimate the true error of the selected labels from the answers to an audit."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Estimate", "estimate"]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What an audit says of one language, or of all.
+    """The estimate of one language, or of all.
 
     language: a code, or None for all of them, where words and characters count alike (micro average).
     rows:     selected rows in the population; sampled: of these, in the audit; answered: decided by people.
-    rate:     WER, or CER, of the labels as exported, against what people heard.
-    expected: what calibration expected of it; None where the labels have no words.
+    rate:     WER, or CER, of the labels as exported, against the texts of people.
+    expected: the same as calibration expects it; None where the labels have no words.
     unusable: share of the population that people would call unusable; those rows are not in `rate`, since
               nobody knows what was said.
     """
@@ -38,11 +38,11 @@ class Estimate:
 
 
 def _answered(record: pl.DataFrame, corrections: pl.DataFrame, normaliser: str) -> pl.DataFrame:
-    """Rows of the record that people decided, with `errors`, `units` and `unusable`."""
+    """Return the rows of the record that people decided, with `errors`, `units` and `unusable`."""
     people = corrections.select("id", truth="text", verdict="verdict")
     rows = record.join(people, on="id", how="inner").sort("id")
-    heard = pl.coalesce("truth", pl.when(pl.col("verdict") == "accepted").then("text"), pl.lit(""))
-    rows = rows.with_columns(unusable=pl.col("verdict") == "unusable", truth=heard)
+    truth = pl.coalesce("truth", pl.when(pl.col("verdict") == "accepted").then("text"), pl.lit(""))
+    rows = rows.with_columns(unusable=pl.col("verdict") == "unusable", truth=truth)
     errors, units = error_counts(
         rows["truth"].to_list(), rows["text"].to_list(), rows["language"].to_list(), normaliser
     )
@@ -60,7 +60,7 @@ class Band(NamedTuple):
 
 
 def _strata(record: pl.DataFrame, answered: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Strata with enough answers: (`merged`, `language`, size and totals), and the rows, by these strata.
+    """Return the strata with enough answers (`merged`, `language`, size and totals) and the rows, by these strata.
 
     A band with fewer than two answers (or than rows) is taken together with the next one of its language:
     with that alone, since bands are drawn at different rates. Raises IltError where a whole language has too
@@ -90,7 +90,7 @@ def _strata(record: pl.DataFrame, answered: pl.DataFrame) -> tuple[pl.DataFrame,
 
 
 def _merged(bands: Sequence[Band]) -> list[tuple[str, str]]:
-    """For each band, in order, its name and the stratum that it becomes part of (that one's first band).
+    """Return for each band, in order, its name and the stratum it becomes part of (that one's first band).
 
     A band that has too few answers is joined to what follows it; the last of a language to what is before.
     """
@@ -131,10 +131,10 @@ def _of(language: str | None, strata: pl.DataFrame, rows: pl.DataFrame) -> Estim
 
 
 def estimate(record: pl.DataFrame, corrections: pl.DataFrame, normaliser: str) -> list[Estimate]:
-    """The error rate of the population that an audit was drawn from: of each language, then of all.
+    """Return the error rate of the population that an audit was drawn from: of each language, then of all.
 
     record:      of a review with the strategy `audit`.
-    corrections: what people decided, whichever review it came from.
+    corrections: decisions of people, whichever review it came from.
     Rows without an answer count as not drawn: right as long as people go through the rows in their order, or
     leave rows out for reasons that have nothing to do with their errors. Raises IltError if the record is not
     of an audit, or where a language has too few answers.

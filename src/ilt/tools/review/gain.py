@@ -1,4 +1,4 @@
-"""What a review bought: test error before and after it, for each minute of audio that people listened to."""
+"""Measure the gain of a review: test error before and after it, for each minute of audio that people listened to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ilt.errors import IltError
 from ilt.evaluation.assess import compare
 from ilt.evaluation.scoring import frame_errors, rate
 from ilt.labels.table import LABEL_TABLE, PREDICTION_TABLE
-from ilt.params import Params
+from ilt.params import Params, ordered_iterations
 from ilt.tools.review.export import read_corrections
 from ilt.tools.revisions import read_columns
 
@@ -21,7 +21,7 @@ __all__ = ["Bought", "Gain", "gain_since"]
 
 @dataclass(frozen=True)
 class Gain:
-    """Of one iteration: micro test error before and after, and their difference with a 95 % interval."""
+    """Micro test error of one iteration before and after, and their difference with a 95 % interval."""
 
     iteration: str
     before: float
@@ -33,7 +33,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Bought:
-    """What people did since a revision, and what it changed.
+    """The decisions of people since a revision, and the gains over it.
 
     rows, corrected, unusable: decisions that are new or changed since. minutes: their audio.
     """
@@ -51,7 +51,7 @@ class Bought:
 
 
 def _decided(revision: str) -> pl.DataFrame:
-    """The decisions that are new or changed since the revision."""
+    """Return the decisions that are new or changed since the revision."""
     now = read_corrections()
     then = read_columns(paths.CORRECTIONS, revision)
     if then is not None:
@@ -65,16 +65,15 @@ def _decided(revision: str) -> pl.DataFrame:
 
 def _taken_up(decided: pl.DataFrame, iteration: str) -> None:
     """Raise IltError unless the labels of the workspace were made with these decisions."""
-    labels = LABEL_TABLE.read(paths.labels(iteration, "corrected"))
-    labels = labels.select("id", "source", "selected", label="text")
+    columns = ["id", "source", "selected", "text"]
+    labels = LABEL_TABLE.read(paths.labels(iteration, "corrected"), columns=columns).rename({"text": "label"})
     unusable = pl.col("verdict") == "unusable"
     heeded = (pl.col("source") == "human") & (pl.col("label") == pl.col("text"))
-    found = decided.join(labels, on="id", how="left")
     heeded = pl.when(unusable).then(~pl.col("selected")).otherwise(heeded)
-    stale = found.filter(~heeded.fill_null(False))
+    stale = decided.join(labels, on="id", how="left").filter(~heeded.fill_null(False))
     if len(stale):
         raise IltError(
-            f"{paths.labels(iteration, 'fixed')} does not know the decision on {stale['id'].sort()[0]!r} "
+            f"{paths.labels(iteration, 'corrected')} does not know the decision on {stale['id'].sort()[0]!r} "
             f"({len(stale)} in all); run `dvc repro` first"
         )
 
@@ -82,13 +81,13 @@ def _taken_up(decided: pl.DataFrame, iteration: str) -> None:
 def gain_since(revision: str, params: Params) -> Bought:
     """Compare the predictions of the workspace with those of a revision, iteration by iteration.
 
-    Both must have been reproduced. The comparison says what the review bought if nothing else was changed
-    between the two, which is for the user to see to. Raises IltError where something of either is missing.
+    Both must have been reproduced. The gain is that of the review if nothing else was changed between the two,
+    which is for the user to see to. Raises IltError where something of either is missing.
     """
     decided, settings = _decided(revision), params.evaluate
-    durations = UTTERANCE_TABLE.read(paths.UTTERANCES).select("id", "duration")
+    durations = UTTERANCE_TABLE.read(paths.UTTERANCES, columns=["id", "duration"])
     gains = []
-    for iteration in params.ordered_iterations():
+    for iteration in ordered_iterations(params):
         before = read_columns(paths.predictions(iteration), revision)
         if before is None:
             raise IltError(
@@ -100,9 +99,9 @@ def gain_since(revision: str, params: Params) -> Bought:
         test = [f.filter(pl.col("split") == "test").sort("id") for f in (before, after)]
         if not test[0]["id"].equals(test[1]["id"]):
             raise IltError(f"the test utterances of {revision} are others than those of the workspace")
-        found = compare(before, after, settings.normaliser, settings.bootstrap, params.seed)
+        gain = compare(before, after, settings.normaliser, settings.bootstrap, params.seed)
         errors = [rate(*frame_errors(f, "reference", "hypothesis", settings.normaliser)) for f in test]
-        gains.append(Gain(iteration, *errors, **found))
+        gains.append(Gain(iteration, *errors, **gain))
     minutes = float(decided.join(durations, on="id")["duration"].sum()) / 60
     verdicts = decided["verdict"]
     return Bought(

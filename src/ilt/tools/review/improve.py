@@ -14,7 +14,7 @@ REACH = 0.15
 
 
 def best(labels: pl.DataFrame, budget: int, decided: pl.Series) -> pl.DataFrame:
-    """The `budget` rows with the best score, best first, with their `score`.
+    """Return the `budget` rows with the best score, best first, with their `score`.
 
     labels:  the label table, with `units`: words (or characters) of each text.
     decided: ids of rows that people have decided.
