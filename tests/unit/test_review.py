@@ -596,7 +596,7 @@ def test_rows_of_a_sheet_that_do_not_fit_are_refused_by_line(cells, message):
         (b'{"format": ', "a.txt:1: not JSON"),
         (b'[{"id": 1, "utterance": "a"}]', "JSON-MIN"),
         (b"[1]", "task 1"),
-        (b'[{"data": {"utterance": "a"}, "annotations": []}]', "lacks review, language, text_before"),
+        (b'[{"data": {"utterance": "a"}, "annotations": []}]', "expected text in review, language, text_before"),
         (b"<!DOCTYPE html><title>Review</title>", "Download answers"),
         (b"[" * 100_000, "not the answers"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -196,12 +195,13 @@ def gain_(
 
     bought = gain_since(rev, load_params())
     table = _table(f"Test error in %, {rev} and now", "iteration", rev, "now", "gain [95 %]")
-    for gain in bought.gains:
-        table.add_row(gain.iteration, percent(gain.before), percent(gain.after), interval(asdict(gain)))
+    for name, gain in bought.gains.items():
+        table.add_row(name, percent(gain["before"]), percent(gain["after"]), interval(gain))
+    corrected, unusable = (int((bought.decided["verdict"] == kind).sum()) for kind in ("corrected", "unusable"))
     console = plain_console(WIDTH)
     console.print(
-        f"{bought.rows} rows decided since {rev}, {bought.minutes:.1f} min of audio: "
-        f"{bought.corrected} corrected, {bought.unusable} unusable"
+        f"{len(bought.decided)} rows decided since {rev}, {bought.minutes:.1f} min of audio: "
+        f"{corrected} corrected, {unusable} unusable"
     )
     console.print(table)
-    console.print(f"{bought.per_minute:+.2f} points of {bought.gains[-1].iteration} for a minute of audio")
+    console.print(f"{bought.per_minute:+.2f} points of {list(bought.gains)[-1]} for a minute of audio")

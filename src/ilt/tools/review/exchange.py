@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from ilt.corpus.clips import Clip
 from ilt.errors import IltError, Problem
@@ -74,6 +75,15 @@ class Answers:
     format: str
     rows: list[Answer] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+
+    def add(self, where: str, values: Mapping[str, Any], hint: str) -> None:
+        """Add an answer of these fields; where one is no text, a problem that ends in `hint`."""
+        names = [entry.name for entry in fields(Answer)][1:]
+        if wrong := [name for name in names if not isinstance(values.get(name), str)]:
+            reason = f"expected text in {', '.join(wrong)}; {hint}"
+            self.problems.append(Problem(where, named(values.get("id")), reason))
+        else:
+            self.rows.append(Answer(where, **{name: values[name] for name in names}))
 
 
 def canonical(text: str | None) -> str:

@@ -25,7 +25,7 @@ def read_corrections() -> pl.DataFrame:
 
 
 def _labels(iteration: str, normaliser: str) -> pl.DataFrame:
-    """Return the label table of the pool, with `units`: words (or characters) of each text."""
+    """Return the pool rows that no person has written, with `units`: words (or characters) of each text."""
     path = paths.labels(iteration, "corrected")
     if not path.is_file():
         others = {file.parent.parent.name for file in paths.ITERATIONS.glob("*/labels/corrected.parquet")} - {"base"}
@@ -33,7 +33,8 @@ def _labels(iteration: str, normaliser: str) -> pl.DataFrame:
             f"{path} is missing; run `dvc repro correct@{iteration}`, or take an iteration that has labels: "
             f"{', '.join(sorted(others)) or 'there is none'}"
         )
-    labels = LABEL_TABLE.read(path, pl.col("split") == "pool").with_columns(pl.col("text").fill_null(""))
+    machine = (pl.col("split") == "pool") & (pl.col("source").fill_null("") != "human")
+    labels = LABEL_TABLE.read(path, machine).with_columns(pl.col("text").fill_null(""))
     texts = labels.select("text", "language").iter_rows()
     units = [len(tokens(normalise(text, code, normaliser), code)) for text, code in texts]
     return labels.with_columns(pl.Series("units", units, pl.Int64), iteration=pl.lit(iteration))
@@ -50,7 +51,7 @@ def choose(iteration: str, strategy: str, budget: int, seed: int, normaliser: st
         raise IltError(f"--seed {seed}: expected 0 or more, and less than 2^63")
     labels, decided = _labels(iteration, normaliser), read_corrections()["id"]
     if strategy == "audit":
-        rows = audit.draw(audit.population(labels), budget, seed, decided)
+        rows = audit.draw(labels.filter(pl.col("selected").fill_null(False)), budget, seed, decided)
     else:
         rows = improve.best(labels, budget, decided)
     ids = pl.col("id").is_in(rows["id"].to_list())

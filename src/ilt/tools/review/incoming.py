@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import polars as pl
 
@@ -69,8 +69,7 @@ class Incoming:
 
     def applied(self, corrections: pl.DataFrame) -> pl.DataFrame:
         """Return the corrections with the changes made."""
-        rows = [{name: getattr(change.after, name) for name in CORRECTIONS_TABLE.schema} for change in self.changes]
-        new = pl.DataFrame(rows, schema=CORRECTIONS_TABLE.schema)
+        new = pl.DataFrame([asdict(change.after) for change in self.changes], schema=CORRECTIONS_TABLE.schema)
         return pl.concat([corrections.join(new, on="id", how="anti"), new])
 
 

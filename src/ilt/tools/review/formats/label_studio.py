@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ilt.errors import IltError, Problem
-from ilt.tools.review.exchange import Answer, Answers, Outgoing, named
+from ilt.tools.review.exchange import Answers, Outgoing, named
 from ilt.tools.review.formats.clipfiles import Files, clip_name, clips
 
 __all__ = ["files", "read"]
@@ -84,21 +84,12 @@ def _values(annotation: dict[str, Any], name: str, key: str) -> list[str]:
     return values
 
 
-def _answer(data: dict[str, Any], annotation: dict[str, Any], where: str) -> Answer:
-    """Return one annotation. Raises ValueError that says what is wrong with it."""
+def _annotated(annotation: dict[str, Any]) -> dict[str, str]:
+    """Return verdict, text and reviewer of an annotation. Raises ValueError for one that is malformed."""
     verdicts, texts = _values(annotation, "verdict", "choices"), _values(annotation, "text", "text")
     if len(verdicts) > 1 or len(texts) > 1:
         raise ValueError("more than one verdict or text in one annotation; keep one and export again")
-    return Answer(
-        where=where,
-        id=data["utterance"],
-        review=data["review"],
-        language=data["language"],
-        text_before=data["text_before"],
-        verdict=verdicts[0] if verdicts else "",
-        text=texts[0] if texts else "",
-        reviewer=_reviewer(annotation),
-    )
+    return {"verdict": "".join(verdicts), "text": "".join(texts), "reviewer": _reviewer(annotation)}
 
 
 def read(tasks: list[Any], name: str) -> Answers:
@@ -107,7 +98,6 @@ def read(tasks: list[Any], name: str) -> Answers:
     Annotations of a task come oldest first. Raises IltError if it is something else.
     """
     answers = Answers("Label Studio")
-    needed = ("utterance", "review", "language", "text_before")
     for number, task in enumerate(tasks, 1):
         where = f"{name}: task {number}"
         data = task.get("data") if isinstance(task, dict) else None
@@ -117,19 +107,19 @@ def read(tasks: list[Any], name: str) -> Answers:
                 f"{where}: not a task of Label Studio's JSON export: {hint}expected an object with `data` "
                 "and `annotations`; export the project as JSON"
             )
-        key = data.get("utterance")
-        wrong = [field for field in needed if not isinstance(data.get(field), str)]
-        annotations = task.get("annotations", [])
-        if wrong or not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
-            what = f"its data lacks {', '.join(wrong)}" if wrong else "its annotations are not a list of objects"
-            message = f"{what}; was the task made by `ilt review export`?"
-            answers.problems.append(Problem(where, named(key), message))
-            continue
-        kept = [entry for entry in annotations if not entry.get("was_cancelled")]
-        kept.sort(key=lambda entry: str(entry.get("updated_at") or entry.get("created_at") or ""))
-        for annotation in kept or [{}]:
-            try:
-                answers.rows.append(_answer(data, annotation, where))
-            except ValueError as error:
-                answers.problems.append(Problem(where, named(key), f"the annotation is malformed: {error}"))
+        values = data | {"id": data.get("utterance")}
+        try:
+            for annotation in _annotations(task):
+                answers.add(where, values | _annotated(annotation), "was the task made by `ilt review export`?")
+        except ValueError as error:
+            answers.problems.append(Problem(where, named(values["id"]), f"malformed: {error}"))
     return answers
+
+
+def _annotations(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the annotations that count, oldest first; an empty one where there is none. Raises ValueError."""
+    annotations = task.get("annotations", [])
+    if not isinstance(annotations, list) or not all(isinstance(entry, dict) for entry in annotations):
+        raise ValueError("its annotations are no list of objects")
+    kept = [entry for entry in annotations if not entry.get("was_cancelled")]
+    return sorted(kept, key=lambda entry: str(entry.get("updated_at") or entry.get("created_at") or "")) or [{}]

@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ilt.errors import IltError, Problem
-from ilt.tools.review.exchange import Answer, Answers, Outgoing, named
+from ilt.errors import IltError
+from ilt.tools.review.exchange import Answers, Outgoing
 from ilt.tools.review.formats.clipfiles import Files
 
 __all__ = ["FORMAT", "files", "read"]
@@ -84,15 +84,7 @@ def read(value: Any, name: str) -> Answers:
         raise IltError(f"{name}: expected `review` and `reviewer` as text and `answers` as a list")
     answers = Answers("review page")
     for number, entry in enumerate(entries, 1):
-        where = f"{name}: answer {number}"
-        fields = ("id", "language", "verdict", "text", "text_before")
-        wrong = [key for key in fields if not isinstance(entry, dict) or not isinstance(entry.get(key), str)]
-        if wrong:
-            key = entry.get("id") if isinstance(entry, dict) else None
-            what = f"expected text in {', '.join(wrong)}; was the file edited?"
-            answers.problems.append(Problem(where, named(key), what))
-            continue
-        answers.rows.append(
-            Answer(where=where, review=review, reviewer=reviewer.strip(), **{key: entry[key] for key in fields})
-        )
+        values = entry if isinstance(entry, dict) else {}
+        values = values | {"review": review, "reviewer": reviewer.strip()}
+        answers.add(f"{name}: answer {number}", values, "was the file edited?")
     return answers

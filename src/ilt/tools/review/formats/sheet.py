@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ilt.errors import IltError, Problem
-from ilt.tools.review.exchange import Answer, Answers, Outgoing, named
+from ilt.tools.review.exchange import Answers, Outgoing, named
 from ilt.tools.review.formats.clipfiles import Files, clip_name, clips
 
 __all__ = ["files", "read", "safe", "unsafe"]
@@ -106,16 +106,7 @@ def read(text: str, name: str) -> Answers:
             what = f"{len(cells)} cells, expected {len(header)} as in the header; quote cells that hold commas"
             answers.problems.append(Problem(where, named(value.get("id")), what))
             continue
-        answers.rows.append(
-            Answer(
-                where=where,
-                id=value["id"],
-                review=value["review"].strip(),
-                language=value["language"].strip(),
-                text_before=value["text_before"],
-                verdict=value["verdict"].strip().lower(),
-                text=value["text"],
-                reviewer=value.get("reviewer", "").strip(),
-            )
-        )
+        plain = {column: value[column].strip() for column in ("review", "language")}
+        plain |= {"verdict": value["verdict"].strip().lower(), "reviewer": value.get("reviewer", "").strip()}
+        answers.add(where, value | plain, "was the file edited?")
     return answers
