@@ -31,7 +31,7 @@ def test_some_rows_and_columns_are_read(table):
 
 
 def test_a_missing_table_and_one_of_another_schema_are_named(table, tmp_path):
-    with pytest.raises(IltError, match="test table .*missing; run `dvc repro`"):
+    with pytest.raises(IltError, match=r"test table .*missing; run `dvc repro`"):
         TABLE.read(tmp_path / "none.parquet")
     with pytest.raises(IltError, match="column 'text' is String, expected Int64"):
         Table("other table", {"id": pl.String(), "text": pl.Int64()}).read(table)
@@ -80,7 +80,7 @@ def test_json_without_what_is_needed_is_damaged(tmp_path, content):
 
 
 def test_missing_json_is_named(tmp_path):
-    with pytest.raises(IltError, match="none.json is missing; run `dvc checkout"):
+    with pytest.raises(IltError, match=r"none\.json is missing; run `dvc checkout"):
         read_json(tmp_path / "none.json")
     with pytest.raises(IltError, match="cannot be read: Is a directory"):
         read_json(tmp_path)
