@@ -93,7 +93,7 @@ def test_what_people_said_is_shown():
 
 def test_a_test_utterance_shows_predictions():
     shown = explain("t-1").stdout
-    assert shown.index("base baseline  100.0 % wrong") < shown.index("it1 predict  0.0 % wrong")
+    assert shown.index("base  100.0 % wrong") < shown.index("it1 predict  0.0 % wrong")
 
 
 def test_json_has_every_column():

@@ -34,9 +34,9 @@ class Step:
     row: dict[str, Any]
 
     @property
-    def stage(self) -> str:
-        """The stage that wrote the table."""
-        return "baseline" if self.iteration == "base" else TABLES.get(self.table, "predict")
+    def name(self) -> str:
+        """The iteration and the stage that wrote the table, as `it1 label`; `base` for the base."""
+        return "base" if self.iteration == "base" else f"{self.iteration} {TABLES.get(self.table, 'predict')}"
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,7 @@ def print_story(story: Story, models: dict[str, str]) -> None:
     before: str | None = None
     for step in story.steps:
         text = step.row["hypothesis" if step.table == "predicted" else "text"]
-        headline = visible(f"{step.iteration} {step.stage}")
-        console.print(Text.assemble((headline, "bold"), (_error(text, story), "dim")))
+        console.print(Text.assemble((visible(step.name), "bold"), (_error(text, story), "dim")))
         show(*_lines(step, text, before, language, models))
         if step.table != "predicted":
             before = text
