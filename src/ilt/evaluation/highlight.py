@@ -34,7 +34,7 @@ def visible(text: str, lines: bool = False) -> str:
 
 
 def isolate(text: str, language: str) -> str:
-    """Return a visible text; a right-to-left one between Unicode's isolates, so that it cannot reorder its neighbours."""
+    """Return the text, visible; a right-to-left one between isolates, so that it cannot reorder its neighbours."""
     shown = visible(text)
     return f"\u2067{shown}\u2069" if direction(language) == "rtl" else shown
 
