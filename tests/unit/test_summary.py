@@ -95,7 +95,7 @@ def test_a_damaged_summary_is_named_with_what_restores_it(content):
         summary()
 
 
-@pytest.mark.parametrize("content", [b"", b'{"test": ', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"", b'{"test": ', b"\xff", b"[" * 100_000, b"null", b"{}"])
 @pytest.mark.parametrize("path", [paths.evaluation("base"), paths.plan("report")])
 def test_damaged_files_of_a_run_are_named_with_what_restores_them(path, content):
     paths.write_json(paths.evaluation("base"), scores(0.6, 0.0))
