@@ -1,4 +1,4 @@
-"""How often does the interval of `ilt review estimate` hold the truth? Simulated audits of simulated labels.
+"""Measure the coverage of the interval of `ilt review estimate`, by simulated audits of simulated labels.
 
     python benchmarks/review_coverage.py [--audits 1000] [--seed 1] [--write]
 
@@ -51,7 +51,7 @@ SETTINGS = [
 
 
 def population(rng: np.random.Generator, setting: Setting) -> pl.DataFrame:
-    """Selected labels with their true `errors`, and expected errors that are roughly right.
+    """Return selected labels with their true `errors`, and expected errors that are roughly right.
 
     Languages differ in size and in how wrong they are; labels have 1 to 8 words.
     """
@@ -75,21 +75,21 @@ def population(rng: np.random.Generator, setting: Setting) -> pl.DataFrame:
 
 
 def _holds(sample: pl.DataFrame, truth: float) -> tuple[bool, float]:
-    """Whether the interval of a sample holds the truth, and how wide it is."""
+    """Return true where the interval of a sample holds the truth, and its width."""
     strata = sample.group_by("stratum", maintain_order=True).agg(pl.col("stratum_size").first())
     number = {name: at for at, name in enumerate(strata["stratum"])}
-    found = stratified_rate(
+    estimate = stratified_rate(
         strata["stratum_size"].to_numpy().astype(float),
         np.array([number[name] for name in sample["stratum"]]),
         sample["errors"].to_numpy(),
         sample["units"].to_numpy(),
     )
-    assert found.low is not None and found.high is not None
-    return found.low - 1e-12 <= truth <= found.high + 1e-12, found.high - found.low
+    assert estimate.low is not None and estimate.high is not None
+    return estimate.low - 1e-12 <= truth <= estimate.high + 1e-12, estimate.high - estimate.low
 
 
 def coverage(setting: Setting, audits: int, seed: int = 1) -> dict[str, float]:
-    """Share of audits whose interval holds the truth, over all languages and of each; the mean width."""
+    """Return the share of audits whose interval holds the truth, over all languages and of each, and the mean width."""
     rng = np.random.default_rng(seed)
     nobody = pl.Series([], dtype=pl.String)
     overall: list[tuple[bool, float]] = []
@@ -120,15 +120,15 @@ def main() -> None:
     print("languages  labels  audited  wrong  spoilt   all languages  width   each language")
     results = []
     for setting in SETTINGS:
-        found = coverage(setting, args.audits, args.seed)
-        inside = "" if 0.93 <= found["overall"] <= 0.97 else "  outside 93 to 97 %"
+        held = coverage(setting, args.audits, args.seed)
+        inside = "" if 0.93 <= held["overall"] <= 0.97 else "  outside 93 to 97 %"
         print(
             f"{setting.languages:9d} {setting.rows:7d} {setting.budget:8d} {setting.wrong:6.0%} "
-            f"{setting.spoilt:7.0%} {found['overall']:15.1%} {found['width']:6.1%} "
-            f"{found['by_language']:15.1%}{inside}",
+            f"{setting.spoilt:7.0%} {held['overall']:15.1%} {held['width']:6.1%} "
+            f"{held['by_language']:15.1%}{inside}",
             flush=True,
         )
-        results.append(setting._asdict() | found)
+        results.append(setting._asdict() | held)
     if args.write:
         write_json(
             Path("benchmarks/results/review-coverage.json"),

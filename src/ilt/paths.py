@@ -28,6 +28,7 @@ __all__ = [
     "base_predictions",
     "check_output",
     "costs",
+    "damaged",
     "details",
     "evaluation",
     "folder",
@@ -174,6 +175,24 @@ def write_json(path: Path, value: Any, sort_keys: bool = True) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def damaged(path: Path, reason: str) -> IltError:
+    """Return the error for a file of the project that is there and cannot be read."""
+    return IltError(
+        f"{path} is damaged ({reason}): `dvc checkout --force {path}` restores it (`git restore {path}` where git "
+        "keeps it), else `dvc repro` makes it again"
+    )
+
+
+def read_json(path: Path, *keys: str) -> Any:
+    """Read a JSON file. keys: of an object, all needed. Raises IltError where the file is missing or damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise IltError(f"{path} is missing; run `dvc checkout {path}`, or `dvc repro`") from None
+    except OSError as error:
+        raise IltError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested too deeply
+        raise damaged(path, f"not JSON: {error}") from None
+    if keys and (missing := [key for key in keys if not isinstance(value, dict) or key not in value]):
+        raise damaged(path, f"without {', '.join(missing)}")
+    return value

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from ilt.errors import IltError
-from ilt.paths import replacing
+from ilt.paths import damaged, replacing
 
 __all__ = ["Table"]
 
@@ -44,11 +46,12 @@ class Table:
             conformed.write_parquet(temporary, compression="zstd", statistics=True, row_group_size=65_536)
 
     def scan(self, path: Path) -> pl.LazyFrame:
-        """A lazy view of a table file, checked against the schema."""
+        """Return a lazy view of a table file, checked against the schema. Raises IltError as `read` does."""
         if not path.is_file():
             raise IltError(f"{self.name} {path} is missing; run `dvc repro` or `dvc checkout`")
-        frame = pl.scan_parquet(path)
-        found = dict(frame.collect_schema())
+        with _damage_named(path):
+            frame = pl.scan_parquet(path)
+            found = dict(frame.collect_schema())
         for name, kind in self.schema.items():
             if found.get(name) != kind:
                 raise IltError(
@@ -57,6 +60,23 @@ class Table:
                 )
         return frame
 
-    def read(self, path: Path) -> pl.DataFrame:
-        """The whole of a table file. Raises IltError if it is missing or has another schema."""
-        return self.scan(path).collect()
+    def read(self, path: Path, where: pl.Expr | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Read a table file, or some of its rows and columns.
+
+        where: which rows; columns: which, in this order; None: all. Only these are held in memory.
+        Raises IltError if the file is missing, damaged or of another schema.
+        """
+        frame = self.scan(path)
+        if where is not None:
+            frame = frame.filter(where)
+        with _damage_named(path):
+            return (frame if columns is None else frame.select(columns)).collect()
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turn what polars raises for a file that is no whole Parquet into an IltError."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise damaged(path, str(error).splitlines()[0]) from None

@@ -56,8 +56,8 @@ def _sound(seed):
 def make_dataset(folder, texts=TEXTS):
     """An utterance table with sound, labels of it1 and no corrections, in a folder."""
     utterances, labels = [], []
-    for language, said in texts.items():
-        for number, text in enumerate(said):
+    for language, spoken in texts.items():
+        for number, text in enumerate(spoken):
             key = f"{language}-{number:03d}"
             samples = _sound(len(utterances))
             utterances.append({
@@ -68,8 +68,8 @@ def make_dataset(folder, texts=TEXTS):
             labels.append({
                 "id": key, "language": language, "split": "pool", "duration": SPOKEN, "iteration": "it1",
                 "stage": "correct", "text": text, "previous_text": f"{text} zero", "source": "pseudo",
-                "expected_error": round(0.02 + 0.9 * number / len(said), 4), "gold_similarity": 0.5 + number / 100,
-                "flags": [], "selected": number < 0.8 * len(said), "reason": "kept: test", "lineage": "abc",
+                "expected_error": round(0.02 + 0.9 * number / len(spoken), 4), "gold_similarity": 0.5 + number / 100,
+                "flags": [], "selected": number < 0.8 * len(spoken), "reason": "kept: test", "lineage": "abc",
             })  # fmt: skip
     UTTERANCE_TABLE.write(
         pl.DataFrame(utterances, schema=UTTERANCE_TABLE.schema), folder / "data/corpus/utterances.parquet"
@@ -106,10 +106,10 @@ def ilt(*args, answer=None):
 def refused(*args):
     """The message with which `ilt review import ARGS` refuses; nothing is written."""
     before = CORRECTIONS.read_bytes()
-    with pytest.raises(IltError) as found:
+    with pytest.raises(IltError) as refusal:
         ilt("import", *args, "--yes")
     assert CORRECTIONS.read_bytes() == before
-    return str(found.value)
+    return str(refusal.value)
 
 
 def export(format, output, strategy="audit", budget=12, **more):
@@ -201,10 +201,10 @@ def corrections():
 
 
 def test_the_page_holds_all_it_needs_and_nothing_from_elsewhere():
-    said = export("html", "out/page.html")
+    shown = export("html", "out/page.html")
     html = Path("out/page.html").read_text(encoding="utf-8")
     data = page_data("out/page.html")
-    assert len(data["rows"]) == 12 and data["review"] in said
+    assert len(data["rows"]) == 12 and data["review"] in shown
     assert "default-src 'none'" in html
     assert not re.search(r"(?:src|href)\s*=|url\(|@import|https?:", html.split("<script type")[0])
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data["rows"][0]["audio"].split(",")[1])))
@@ -287,6 +287,7 @@ def test_rows_that_people_decided_are_not_shown_again():
     ("more", "message"),
     [
         ({"budget": 0}, "at least one row"),
+        ({"budget": 2**70}, "at least one row, and less than"),
         ({"budget": 5}, "needs at least 6 rows"),
         ({"iteration": "it7"}, "it1"),
     ],
@@ -302,7 +303,7 @@ def test_a_choice_that_cannot_be_is_refused(more, message):
 def test_only_a_file_of_the_format_is_written(output):
     with pytest.raises(IltError, match=r"ends in \.html"):
         export("html", output)
-    assert Path("data/labels").is_dir()
+    assert Path("data/iterations").is_dir()
 
 
 def test_files_of_others_are_not_swept_away():
@@ -318,7 +319,7 @@ def test_what_people_filled_in_is_not_written_over():
     export("csv", "a.csv")  # still empty
     fill_sheet("a.csv", {1: {"verdict": "accepted"}})
     before = Path("a.csv").read_bytes()
-    with pytest.raises(IltError, match="what people said of 1 rows: take it in first"):
+    with pytest.raises(IltError, match="the answers to 1 rows: take it in first"):
         export("csv", "a.csv", strategy="improve")
     Path("b.csv").write_text("name,price\n", encoding="utf-8")
     with pytest.raises(IltError, match="no sheet of a review"):
@@ -351,6 +352,53 @@ def test_no_cell_is_a_formula_and_each_comes_back(text):
     assert unsafe(safe(text)) == text
 
 
+@pytest.mark.parametrize(("format", "output"), [("html", "a.html"), ("label-studio", "a.json"), ("csv", "a.csv")])
+class TestBothOrNone:
+    """An export leaves its files and its record, or neither: answers to a page without a record are lost."""
+
+    @pytest.mark.parametrize("seed", [2**63, 2**70, -1])
+    def test_a_seed_that_no_record_can_hold(self, format, output, seed):
+        with pytest.raises(IltError, match=f"--seed {seed}: expected 0 or more, and less than"):
+            export(format, output, seed=seed)
+        assert sorted(path.name for path in Path().iterdir()) == ["data"]
+
+    def test_the_largest_seed_is_kept(self, format, output):
+        export(format, output, seed=2**63 - 1)
+        assert record()["seed"][0] == 2**63 - 1
+
+    def test_a_record_that_cannot_be_written(self, format, output):
+        Path("data/reviews").write_text("a file in the place of the folder", encoding="utf-8")
+        with pytest.raises(IltError, match="data/reviews"):
+            export(format, output)
+        assert sorted(path.name for path in Path().iterdir()) == ["data"]
+
+    def test_a_damaged_record(self, format, output):
+        export(format, output)
+        (path,) = Path("data/reviews").iterdir()
+        path.write_bytes(b"")
+        shutil.rmtree("a-audio", ignore_errors=True)
+        Path(output).unlink()
+        with pytest.raises(IltError, match=f"{path} is damaged .*git restore {path}"):
+            export(format, output)
+        assert {path.name for path in Path().iterdir()} <= {"data", "a.xml"}
+
+    def test_files_that_cannot_be_written(self, format, output):
+        folder, name = "no\nsuch" * 60, Path(output)
+        with pytest.raises(IltError, match="cannot be written"):
+            export(format, f"out/{folder}{name.suffix}")
+        with pytest.raises(IltError, match="cannot be written"):
+            export(format, f"/proc/{name}")
+        assert not Path("data/reviews").exists() and not list(Path("out").iterdir())
+
+
+@pytest.mark.parametrize(("format", "output"), [("label-studio", "a.json"), ("csv", "a.csv")])
+def test_a_file_in_the_place_of_the_clips_is_named_before_anything_is_written(format, output):
+    Path("a-audio").touch()
+    with pytest.raises(IltError, match="a-audio is a file"):
+        export(format, output)
+    assert not Path(output).exists() and not Path("data/reviews").exists()
+
+
 # Back.
 
 
@@ -359,14 +407,14 @@ def test_the_pages_answers_come_in():
     saved, path = page_answers(
         "page.html", [("accepted", None), ("corrected", "  seven\u00a0 two "), ("unusable", "x")]
     )
-    said = ilt("import", save(saved, path), "--yes")
+    shown = ilt("import", save(saved, path), "--yes")
     rows, ids = corrections(), [entry["id"] for entry in saved["answers"]]
     labels = {entry["id"]: entry["text_before"] for entry in saved["answers"]}
     assert [rows[key]["verdict"] for key in ids[:3]] == ["accepted", "corrected", "unusable"]
     assert [rows[key]["text"] for key in ids[:3]] == [labels[ids[0]], "seven two", None]
     assert all(rows[key]["text_before"] == labels[key] and rows[key]["reviewer"] == "ann" for key in ids[:3])
     assert len(rows) == 3 and {row["review"] for row in rows.values()} == {saved["review"]}
-    assert "9 not reviewed yet" in said
+    assert "9 not reviewed yet" in shown
 
 
 def test_label_studios_export_comes_in():
@@ -391,13 +439,13 @@ def test_a_sheet_comes_in(delimiter, encoding):
         2: {"verdict": "Accepted"}, 4: {"verdict": "corrected", "text": "'=1+1"},
         5: {"verdict": "corrected", "text": "=2"}, 6: {"text": "changed"},
     }, delimiter, encoding)  # fmt: skip
-    said = ilt("import", "a.csv", "--yes", "--reviewer", "bob")
+    shown = ilt("import", "a.csv", "--yes", "--reviewer", "bob")
     rows = corrections()
     assert {key: row["verdict"] for key, row in rows.items()} == {
         ids[1]: "accepted", ids[3]: "corrected", ids[4]: "corrected",
     }  # fmt: skip
     assert (rows[ids[3]]["text"], rows[ids[4]]["text"]) == ("=1+1", "=2")
-    assert "1 of those have a changed text but no verdict" in said
+    assert "1 of those have a changed text but no verdict" in shown
 
 
 def test_every_label_of_a_sheet_comes_back_unharmed():
@@ -407,9 +455,9 @@ def test_every_label_of_a_sheet_comes_back_unharmed():
     fill_sheet("a.csv", {number: {"verdict": "accepted"} for number in range(1, len(rows) + 1)})
     ilt("import", "a.csv", "--yes", "--reviewer", "bob")
     labels = {row["id"]: row["text"] for row in record().iter_rows(named=True)}
-    found = corrections()
-    assert {key: row["text"] for key, row in found.items()} == labels
-    assert {row["verdict"] for row in found.values()} == {"accepted"}
+    rows = corrections()
+    assert {key: row["text"] for key, row in rows.items()} == labels
+    assert {row["verdict"] for row in rows.values()} == {"accepted"}
 
 
 def test_rows_are_matched_by_id_in_any_order():
@@ -436,8 +484,8 @@ def test_nothing_is_written_before_the_question_is_answered():
     export("html", "page.html")
     before = CORRECTIONS.read_bytes()
     path = save(*page_answers("page.html", [("corrected", "[red]seven[/red]")]))
-    said = ilt("import", path, answer="n\n")
-    assert "[red]seven[/red]" in said and "1 corrected" in said
+    shown = ilt("import", path, answer="n\n")
+    assert "[red]seven[/red]" in shown and "1 corrected" in shown
     assert CORRECTIONS.read_bytes() == before
     ilt("import", path, answer="y\n")
     assert len(corrections()) == 1
@@ -453,7 +501,7 @@ def test_the_text_says_whether_it_was_corrected():
     ]
 
 
-def test_people_who_disagree_are_named_and_the_later_wins_if_told():
+def test_people_who_disagree_are_named_and_the_later_wins_if_asked_for():
     export("html", "page.html")
     ilt("import", save(*page_answers("page.html", [("corrected", "seven"), ("accepted", None)])), "--yes")
     saved, path = page_answers("page.html", [("corrected", "eight"), ("accepted", None)], reviewer="bob")
@@ -465,7 +513,7 @@ def test_people_who_disagree_are_named_and_the_later_wins_if_told():
     assert corrections()[saved["answers"][1]["id"]]["reviewer"] == "ann"
 
 
-def test_people_who_disagree_within_a_file_are_named_and_the_later_wins_if_told():
+def test_people_who_disagree_within_a_file_are_named_and_the_later_wins_if_asked_for():
     export("label-studio", "tasks.json")
     path = studio_export(
         "tasks.json", {2: [("corrected", "new", 2, "2026-02-02"), ("corrected", "old", 1, "2026-01-01")]}
@@ -478,8 +526,8 @@ def test_people_who_disagree_within_a_file_are_named_and_the_later_wins_if_told(
 def test_the_same_person_may_think_again():
     export("html", "page.html")
     ilt("import", save(*page_answers("page.html", [("corrected", "seven")])), "--yes")
-    said = ilt("import", save(*page_answers("page.html", [("unusable", None)])), "--yes")
-    assert "0 new, 1 changed" in said
+    shown = ilt("import", save(*page_answers("page.html", [("unusable", None)])), "--yes")
+    assert "0 new, 1 changed" in shown
     assert [row["verdict"] for row in corrections().values()] == ["unusable"]
 
 
@@ -500,10 +548,10 @@ def _edit(saved, **fields):
         (lambda s: _edit(s, verdict="fine"), "verdict 'fine'"),
         (lambda s: _edit(s, text="a\x1b[2J"), "control characters"),
         (lambda s: s.update(reviewer="a\x1b[2J"), "control characters"),
-        (lambda s: _edit(s, id="a\x1b[2J"), r"'a\\x1b\[2J'"),
+        (lambda s: _edit(s, id="a\x1b[2J"), r"a\\u001b\[2J: review"),
         (lambda s: _edit(s, text=None), "expected text in text"),
         (lambda s: s["answers"].__setitem__(1, 7), "expected text in id"),
-        (lambda s: s.update(format="ilt.tools.review/9"), "ilt.tools.review/9"),
+        (lambda s: s.update(format="ilt.review/9"), "ilt.review/9"),
         (lambda s: s.update(answers={}), "as a list"),
     ],
 )
@@ -511,11 +559,11 @@ def test_answers_that_do_not_fit_are_refused_by_number(change, message):
     export("html", "page.html")
     saved, path = page_answers("page.html", [("accepted", None), ("corrected", "two"), ("accepted", None)])
     change(saved)
-    found = refused(save(saved, path))
-    assert re.search(message, found), found
-    assert "page.json" in found
+    refusal = refused(save(saved, path))
+    assert re.search(message, refusal), refusal
+    assert "page.json" in refusal
     if saved["answers"] and saved["review"] == page_data("page.html")["review"] and "format" not in message:
-        assert "answer 2" in found or "--reviewer" in found or "ilt.tools.review/9" in found
+        assert "answer 2" in refusal or "--reviewer" in refusal or "ilt.review/9" in refusal
 
 
 @pytest.mark.parametrize(
@@ -532,8 +580,8 @@ def test_answers_that_do_not_fit_are_refused_by_number(change, message):
 def test_rows_of_a_sheet_that_do_not_fit_are_refused_by_line(cells, message):
     export("csv", "a.csv")
     fill_sheet("a.csv", {1: {"verdict": "accepted"}, 3: {"verdict": "corrected"} | cells})
-    found = refused("a.csv", "--reviewer", "bob")
-    assert "a.csv:4: " in found and message in found
+    refusal = refused("a.csv", "--reviewer", "bob")
+    assert "a.csv:4: " in refusal and message in refusal
 
 
 @pytest.mark.parametrize(
@@ -548,7 +596,7 @@ def test_rows_of_a_sheet_that_do_not_fit_are_refused_by_line(cells, message):
         (b'{"format": ', "a.txt:1: not JSON"),
         (b'[{"id": 1, "utterance": "a"}]', "JSON-MIN"),
         (b"[1]", "task 1"),
-        (b'[{"data": {"utterance": "a"}, "annotations": []}]', "lacks review, language, text_before"),
+        (b'[{"data": {"utterance": "a"}, "annotations": []}]', "expected text in review, language, text_before"),
         (b"<!DOCTYPE html><title>Review</title>", "Download answers"),
         (b"[" * 100_000, "not the answers"),
     ],
@@ -556,6 +604,81 @@ def test_rows_of_a_sheet_that_do_not_fit_are_refused_by_line(cells, message):
 def test_files_that_are_no_answers_are_refused(content, message):
     Path("a.txt").write_bytes(content)
     assert message in refused("a.txt")
+
+
+@pytest.mark.parametrize("field", ["id", "language", "text", "text_before", "verdict"])
+def test_half_of_a_surrogate_pair_is_refused(field):
+    export("html", "page.html")
+    saved, path = page_answers("page.html", [("accepted", None), ("corrected", "two")])
+    _edit(saved, **{field: f"{saved['answers'][1][field]}\ud83d"})
+    path.write_text(json.dumps(saved), encoding="ascii")
+    assert "page.json: answer 2: " in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ([{"from_name": "text", "value": {"text": [5]}}], r"`text` of 'text' is \[5\], expected a list of texts"),
+        ([{"from_name": "text", "value": {"text": {"a": 1}}}], "expected a list of texts"),
+        ([{"from_name": "verdict", "value": ["accepted", None]}], "expected a list of texts"),
+        ([{"from_name": "verdict", "value": 7}], "expected a list of texts"),
+        ({"from_name": "verdict"}, "expected a list of objects"),
+        (["accepted"], "expected a list of objects"),
+        ([{"from_name": "verdict", "value": {"choices": ["accepted", "unusable"]}}], "more than one verdict"),
+    ],
+)
+def test_results_of_a_wrong_type_are_refused(results, message):
+    export("label-studio", "tasks.json")
+    path = studio_export("tasks.json", {2: [("accepted", None, 1, "2026-01-01")]})
+    tasks = json.loads(path.read_text(encoding="utf-8"))
+    tasks[1]["annotations"][0]["result"] = results
+    assert re.search(f"task 2: .*{message}", refused(save(tasks, path)))
+
+
+def test_nothing_of_an_answer_steers_the_terminal():
+    export("html", "page.html")
+    saved, path = page_answers("page.html", [("corrected", "seven \u202enevele"), ("unusable", None)])
+    shown = ilt("import", save(saved | {"reviewer": "a\u202enn"}, path), "--yes")
+    assert r"seven \u202enevele" in shown
+    shown = ilt("import", save(saved | {"reviewer": "bob\u2066"}, path), "--yes", "--resolve", "latest")
+    assert "stays as it is" in shown and "\u202e" not in shown
+
+
+def test_a_reviewer_of_the_command_line_is_checked_too():
+    export("csv", "a.csv")
+    fill_sheet("a.csv", {1: {"verdict": "accepted"}})
+    assert "the reviewer's name holds control characters" in refused("a.csv", "--reviewer", "bob\x1b[2J")
+
+
+@pytest.mark.parametrize("damage", ["empty", "no table", "half", "within"])
+@pytest.mark.parametrize(
+    "path",
+    ["data/iterations/it1/labels/corrected.parquet", "data/corpus/utterances.parquet", str(CORRECTIONS)],
+)
+def test_a_damaged_table_is_named_with_what_restores_it(path, damage):
+    export("html", "page.html")
+    saved, name = page_answers("page.html", [("accepted", None)])
+    ilt("import", save(saved, name), "--yes")
+    answers = save(saved | {"reviewer": "bob"}, Path("other.json"))
+    whole = Path(path).read_bytes()
+    damaged = {"empty": b"", "no table": b"PAR1 cut", "half": whole[: len(whole) // 2], "within": None}[damage]
+    Path(path).write_bytes(whole[:4] + bytes(600) + whole[604:] if damaged is None else damaged)
+    with pytest.raises(IltError, match=f"^{path} is damaged .*dvc checkout --force {path}"):
+        export("html", "b.html", seed=2)
+    assert not Path("b.html").exists()
+    if "labels" not in path:  # which a decision is not compared with
+        with pytest.raises(IltError, match=f"^{path} is damaged"):
+            ilt("import", answers, "--yes")
+
+
+def test_a_damaged_record_of_a_review_is_named():
+    export("html", "page.html")
+    answers = save(*page_answers("page.html", [("accepted", None)]))
+    (path,) = Path("data/reviews").iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    assert f"{path} is damaged" in refused(answers)
+    with pytest.raises(IltError, match=f"{path} is damaged .*git restore {path}"):
+        ilt("estimate")
 
 
 def test_a_file_of_another_dataset_is_refused(dataset, tmp_path_factory, monkeypatch):
@@ -597,7 +720,7 @@ def _predictions(test_errors, path):
     PREDICTION_TABLE.write(PREDICTION_TABLE.conform(pl.DataFrame(rows)), Path(path))
 
 
-def test_what_a_review_bought_is_told_by_the_minute(dataset, write_params):
+def test_the_gain_of_a_review_is_given_by_the_minute(dataset, write_params):
     def run(*command):
         subprocess.run(command, check=True, capture_output=True, cwd=dataset)
 
@@ -617,26 +740,26 @@ def test_what_a_review_bought_is_told_by_the_minute(dataset, write_params):
     with pytest.raises(IltError, match="run `dvc repro` first"):
         ilt("gain")
 
-    fixed = dataset / "data/iterations/it1/labels/corrected.parquet"
-    said = pl.read_parquet(CORRECTIONS).select("id", said="text")
+    path = dataset / "data/iterations/it1/labels/corrected.parquet"
+    answers = pl.read_parquet(CORRECTIONS).select("id", answer="text")
     labels = (
-        LABEL_TABLE.read(fixed)
-        .join(said, on="id", how="left")
+        LABEL_TABLE.read(path)
+        .join(answers, on="id", how="left")
         .with_columns(
-            text=pl.coalesce("said", "text"),
-            source=pl.when(pl.col("said").is_not_null()).then(pl.lit("human")).otherwise("source"),
+            text=pl.coalesce("answer", "text"),
+            source=pl.when(pl.col("answer").is_not_null()).then(pl.lit("human")).otherwise("source"),
         )
     )
-    LABEL_TABLE.write(LABEL_TABLE.conform(labels), fixed)
+    LABEL_TABLE.write(LABEL_TABLE.conform(labels), path)
     with pytest.raises(IltError, match=r"\(1 in all\); run"):  # what is unusable is still selected
         ilt("gain")
     unusable = pl.read_parquet(CORRECTIONS).filter(pl.col("verdict") == "unusable")["id"].to_list()
     labels = labels.with_columns(selected=pl.col("selected") & ~pl.col("id").is_in(unusable))
-    LABEL_TABLE.write(LABEL_TABLE.conform(labels), fixed)
+    LABEL_TABLE.write(LABEL_TABLE.conform(labels), path)
     _predictions(2, predictions)
-    told = ilt("gain")
-    assert "3 rows decided since HEAD, 0.0 min of audio: 1 corrected, 1 unusable" in told
-    assert re.search(r"it1 +. +30\.0 . +10\.0 . +\+20\.0", told)
-    assert "+1000.00 points of it1 for a minute" in told  # 20 points for three times 0.4 s
+    shown = ilt("gain")
+    assert "3 rows decided since HEAD, 0.0 min of audio: 1 corrected, 1 unusable" in shown
+    assert re.search(r"it1 +. +30\.0 . +10\.0 . +\+20\.0", shown)
+    assert "+1000.00 points of it1 for a minute" in shown  # 20 points for three times 0.4 s
     with pytest.raises(IltError, match="--rev nowhere: "):
         ilt("gain", "--rev", "nowhere")

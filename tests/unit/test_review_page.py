@@ -28,9 +28,9 @@ TEXTS = {
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        yield found
-        found.close()
+        launched = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture
@@ -78,14 +78,14 @@ def _download(page):
 
 
 def test_texts_are_shown_as_text(page):
-    assert page.locator("textarea").evaluate_all("found => found.map(field => field.value)") == _texts()
+    assert page.locator("textarea").evaluate_all("fields => fields.map(field => field.value)") == _texts()
     assert "bad" not in page.title()
     changed = page.locator(".change del").all_inner_texts()
     assert len(changed) == len(_texts()) and {text.strip() for text in changed} == {"zero"}
 
 
 def test_fields_run_as_their_script_does(page):
-    directions = page.locator("textarea").evaluate_all("found => found.map(field => field.dir)")
+    directions = page.locator("textarea").evaluate_all("fields => fields.map(field => field.dir)")
     languages = [row["language"] for row in page_data("page.html")["rows"]]
     assert directions == ["rtl" if code == "ar" else "ltr" for code in languages]
 
@@ -120,14 +120,14 @@ def test_an_hour_of_work_with_the_keyboard_comes_back(page):
 
     path = _download(page)
     ids = [row["id"] for row in page_data("page.html")["rows"]]
-    said = ilt("import", path, "--yes")
-    assert "5 not reviewed yet" in said and "1 of those have a changed text" in said
-    found = corrections()
-    assert {key: row["verdict"] for key, row in found.items()} == dict(
+    shown = ilt("import", path, "--yes")
+    assert "5 not reviewed yet" in shown and "1 of those have a changed text" in shown
+    rows = corrections()
+    assert {key: row["verdict"] for key, row in rows.items()} == dict(
         zip(ids, ("accepted", "corrected", "unusable"), strict=False)
     )
-    assert found[ids[1]]["text"] == "a <b>new</b> text"
-    assert {row["reviewer"] for row in found.values()} == {"ann"}
+    assert rows[ids[1]]["text"] == "a <b>new</b> text"
+    assert {row["reviewer"] for row in rows.values()} == {"ann"}
 
 
 def test_a_verdict_can_be_taken_back(page):
@@ -186,7 +186,7 @@ def test_rows_can_be_filtered(page):
     assert shown.count() == 0 and page.get_by_text("No row matches").is_visible()
 
 
-def test_the_end_is_told_and_a_name_is_asked_for(page):
+def test_the_end_is_shown_and_a_name_is_asked_for(page):
     page.get_by_label("Your name").fill("")
     for row in range(8):
         _card(page, row).get_by_role("button", name="Accept").click()

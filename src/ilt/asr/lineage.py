@@ -182,7 +182,7 @@ def read_lineage(path: Path) -> Lineage:
     """Read and verify a lineage file."""
     if not path.is_file():
         raise IltError(f"the lineage {path} is missing; run `dvc repro` or `dvc checkout`")
-    value = read_json(path)
+    value = read_json(path, "id", "revision", "content", "adapters")
     links = tuple(AdapterLink(**link) for link in value["adapters"])
     lineage = Lineage(value["id"], value["revision"], value["content"], links)
     lineage.verify()

@@ -64,8 +64,8 @@ def load_clips(ids: Sequence[str]) -> dict[str, Clip]:
 
     Raises ProblemsError with each utterance that the corpus lacks or whose audio cannot be read.
     """
-    rows = UTTERANCE_TABLE.scan(paths.UTTERANCES).filter(pl.col("id").is_in(list(ids)))
-    audio = dict(rows.select("id", "audio").collect().iter_rows())
+    rows = UTTERANCE_TABLE.read(paths.UTTERANCES, pl.col("id").is_in(list(ids)), ["id", "audio"])
+    audio = dict(rows.iter_rows())
     clips, problems = {}, []
     for key in ids:
         if key not in audio:
@@ -85,5 +85,5 @@ def audio_hashes(ids: Sequence[str]) -> dict[str, str]:
     """Return the hashes of the audio of some utterances, by id, without those that the corpus lacks."""
     if not paths.UTTERANCES.is_file():
         raise IltError(f"{paths.UTTERANCES} is missing; run `dvc repro corpus` or `dvc checkout`")
-    rows = UTTERANCE_TABLE.scan(paths.UTTERANCES).filter(pl.col("id").is_in(list(ids)))
-    return dict(rows.select("id", "audio_hash").collect().iter_rows())
+    rows = UTTERANCE_TABLE.read(paths.UTTERANCES, pl.col("id").is_in(list(ids)), ["id", "audio_hash"])
+    return dict(rows.iter_rows())

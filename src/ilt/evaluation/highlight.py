@@ -7,11 +7,12 @@ from rapidfuzz.distance import Levenshtein
 
 from ilt.evaluation.normalise import CER_LANGUAGES
 
-__all__ = ["diff_spans", "direction", "isolate"]
+__all__ = ["diff_spans", "direction", "isolate", "visible"]
 
 RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "ug", "ur", "yi"})
 """Languages whose usual script runs from right to left."""
 
+_STEERING = regex.compile(r"[\p{Cc}\p{Cs}\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _WORDS = regex.compile(r"\S+\s*")
 _CLUSTERS = regex.compile(r"\X")  # a letter with its combining marks is one: a mark alone cannot be shown
 
@@ -21,9 +22,21 @@ def direction(language: str) -> str:
     return "rtl" if language in RIGHT_TO_LEFT else "ltr"
 
 
+def visible(text: str, lines: bool = False) -> str:
+    """Return a text of data with what could steer a terminal or turn its line around written as `\\u001b`.
+
+    These are control characters (C0, DEL and C1, so that no escape sequence is left), embeddings, overrides and
+    isolates of the bidirectional algorithm (UAX 9), separators of lines, and halves of surrogate pairs. Everything
+    that comes from data passes through here on its way to a terminal or a page, alone or in `isolate` or
+    `ilt.tools.marks.marked_text`. lines: keep line feeds. JSON stays the same JSON where they are kept.
+    """
+    return _STEERING.sub(lambda match: "\n" if lines and match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
+
+
 def isolate(text: str, language: str) -> str:
-    """Return right-to-left text between Unicode's isolates, so that it cannot reorder what stands beside it."""
-    return f"\u2067{text}\u2069" if direction(language) == "rtl" else text
+    """Return the text, visible; a right-to-left one between isolates, so that it cannot reorder its neighbours."""
+    shown = visible(text)
+    return f"\u2067{shown}\u2069" if direction(language) == "rtl" else shown
 
 
 def diff_spans(before: str, after: str, language: str) -> list[tuple[str, str]]:

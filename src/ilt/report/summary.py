@@ -36,7 +36,7 @@ def _entry(scores: dict[str, Any]) -> dict[str, Any]:
 
 def summarise(iterations: list[str]) -> dict[str, Any]:
     """Return the scores of the base and these iterations, in their order, from their evaluation.json."""
-    scores = {name: paths.read_json(paths.evaluation(name)) for name in ("base", *iterations)}
+    scores = {name: paths.read_json(paths.evaluation(name), *SPLITS, "train_dev_gap") for name in ("base", *iterations)}
     if iterations:
         # Where languages began later, the base was scored on them too: it is compared with the last one.
         scores["base"] |= scores[iterations[-1]].get("base", {})
@@ -110,7 +110,7 @@ def so_far() -> SoFar | None:
     plan = paths.plan("report")
     if not plan.is_file() or not paths.evaluation("base").is_file():
         return None
-    parameters, lock = paths.read_json(plan)["parameters"], _Lock()
+    parameters, lock = paths.read_json(plan, "parameters")["parameters"], _Lock()
     order: list[str] = parameters["iterations"]
     count = 0
     while count < len(order) and (

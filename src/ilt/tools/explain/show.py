@@ -1,16 +1,19 @@
-"""The story of one utterance on the terminal."""
+"""Print the story of one utterance."""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ilt.evaluation.highlight import diff_spans, isolate
+from ilt.evaluation.highlight import diff_spans, isolate, visible
 from ilt.evaluation.scoring import utterance_errors
 from ilt.tools.explain.gather import Step, Story
-from ilt.tools.marks import marked_text
+from ilt.tools.marks import marked_text, plain_console
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 __all__ = ["print_story", "to_json"]
 
@@ -24,78 +27,88 @@ _EVIDENCE = (
     ("chars_per_second", "characters/s", ".1f"),
     ("compression_ratio", "compression", ".2f"),
     ("no_speech_prob", "no speech", ".2f"),
-    ("gold_similarity", "gold_similarity", ".2f"),
+    ("gold_similarity", "similar to gold", ".2f"),
 )
+"""Column, name and format of each piece of evidence."""
 
 
 def _evidence(row: dict[str, Any]) -> str:
-    parts = [f"{label} {row[name]:{form}}" for name, label, form in _EVIDENCE if row.get(name) is not None]
-    if row.get("detected_language"):
+    parts = [f"{label} {row[name]:{form}}" for name, label, form in _EVIDENCE if row[name] is not None]
+    if row["detected_language"]:
         parts.append(f"sounds like {row['detected_language']} ({row['detected_probability'] or 0:.2f})")
     return ", ".join(parts)
 
 
 def _decision(row: dict[str, Any]) -> str:
     error = row["expected_error"]
-    parts = [row["reason"] or "undecided", f"source {row['source']}" if row["source"] else ""]
-    parts.append("" if error is None else f"expected error {100 * error:.1f} %")
-    parts.append(f"flags {', '.join(row['flags'])}" if row["flags"] else "")
+    parts = (
+        row["reason"] or "undecided",
+        row["source"] and f"source {row['source']}",
+        "" if error is None else f"expected error {100 * error:.1f} %",
+        row["flags"] and f"flags {', '.join(row['flags'])}",
+    )
     return "; ".join(part for part in parts if part)
 
 
-def _text(step: Step) -> str | None:
-    return step.row["hypothesis"] if step.table == "predicted" else step.row["text"]
-
-
-def _wrong(text: str | None, story: Story) -> str:
-    if text is None or story.said is None:
+def _error(text: str | None, story: Story) -> str:
+    if text is None or story.reference is None:
         return ""
-    language = story.utterance["language"]
-    error = utterance_errors([story.said], [text], [language], story.normaliser)[0]
+    error = utterance_errors([story.reference], [text], [story.utterance["language"]], story.normaliser)[0]
     return f"  {100 * error:.1f} % wrong"
+
+
+def _lines(step: Step, text: str | None, before: str | None, language: str, models: dict[str, str]) -> list[Text]:
+    """Return what is printed below the headline of a step. before: the text of the step before."""
+    from rich.text import Text
+
+    row, lines = step.row, []
+    if text is not None and step.table != "selected":
+        spans = diff_spans(text if before is None else before, text, language)
+        lines.append(marked_text(spans, language, sys.stdout.isatty()))
+    if step.table == "pseudo" or (step.table == "corrected" and row["avg_logprob"] is not None):
+        perturbed = row["perturbed_text"]
+        if perturbed not in (None, text):
+            lines.append(Text.assemble(("perturbed: ", "dim"), isolate(perturbed, language)))
+        lines.append(Text(_evidence(row), "dim"))
+    if step.table in ("selected", "corrected"):
+        lines.append(Text(visible(_decision(row))))
+    if (name := row["lineage"]) and step.table != "selected":
+        model = models.get(name, "in no lineage any more")
+        lines.append(Text(visible(f"model {name}: {model}"), "dim"))
+    return lines
 
 
 def print_story(story: Story, models: dict[str, str]) -> None:
     """Print each step, with what changed in the text since the step before."""
-    from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
 
-    tty = sys.stdout.isatty()
-    console = Console(width=None if tty else 130, highlight=False)
-    about, language = story.utterance, story.utterance["language"]
-    facts = f"  {language}  {about['split']}  {about['duration']:.2f} s  speaker {about['speaker'] or 'unknown'}"
-    console.print(Text.assemble((about["id"], "bold"), facts))
+    console, utterance = plain_console(), story.utterance
+    language, speaker = utterance["language"], utterance["speaker"] or "unknown"
 
-    def line(text: Text | str, style: str = "") -> None:
-        console.print(Padding(text if isinstance(text, Text) else Text(text, style), (0, 0, 0, 4), expand=False))
+    def show(*lines: Text) -> None:
+        for line in lines:
+            console.print(Padding(line, (0, 0, 0, 4), expand=False))
 
-    if story.said is not None:
-        line(Text.assemble(("really said: ", "dim"), isolate(story.said, language)))
+    facts = f"  {language}  {utterance['split']}  {utterance['duration']:.2f} s  speaker {speaker}"
+    console.print(Text.assemble((visible(utterance["id"]), "bold"), visible(facts)))
+    if story.reference is not None:
+        show(Text.assemble(("reference: ", "dim"), isolate(story.reference, language)))
     if person := story.correction:
-        told = f": {isolate(person['text'], language)}" if person["text"] else ""
-        line(f"{person['reviewer'] or 'somebody'} says {person['verdict']}{told}", "bold")
+        text = f": {isolate(person['text'], language)}" if person["text"] else ""
+        verdict = visible(f"{person['reviewer'] or 'somebody'} says {person['verdict']}")
+        show(Text(verdict + text, "bold"))
     before: str | None = None
     for step in story.steps:
-        text = _text(step)
-        console.print(Text.assemble((f"{step.iteration} {step.stage}", "bold"), (_wrong(text, story), "dim")))
-        if text is not None and step.table != "selected":
-            line(marked_text(diff_spans(text if before is None else before, text, language), language, tty))
-        if step.table == "pseudo" or (step.table == "corrected" and step.row["avg_logprob"] is not None):
-            other = step.row["perturbed_text"]
-            if other is not None and other != text:
-                line(Text.assemble(("perturbed: ", "dim"), isolate(other, language)))
-            line(_evidence(step.row), "dim")
-        if step.table in ("selected", "corrected"):
-            line(_decision(step.row))
-        if (name := step.row["lineage"]) and step.table != "selected":
-            line(f"model {name}: {models.get(name, 'not among data/lineage any more')}", "dim")
+        text = step.row["hypothesis" if step.table == "predicted" else "text"]
+        console.print(Text.assemble((visible(step.name), "bold"), (_error(text, story), "dim")))
+        show(*_lines(step, text, before, language, models))
         if step.table != "predicted":
             before = text
     if not story.steps:
-        line("no table has it yet; run `dvc repro`")
+        show(Text("no table has it yet; run `dvc repro`"))
 
 
 def to_json(story: Story) -> str:
-    """The whole story as JSON, with all columns."""
-    return json.dumps(asdict(story), ensure_ascii=False, indent=2, allow_nan=False)
+    """Return the whole story as JSON, with all columns; control characters are escaped."""
+    return visible(json.dumps(asdict(story), ensure_ascii=False, indent=2, allow_nan=False), lines=True)

@@ -1,4 +1,4 @@
-"""The strategy `audit`: a stratified random sample of the selected labels; any start of it is one."""
+"""The strategy `audit`: a stratified random sample of the selected labels; any beginning of it is one too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import polars as pl
 
 from ilt.errors import IltError
 
-__all__ = ["draw", "population"]
+__all__ = ["draw"]
 
 MOST_BANDS = 4
 ROWS_A_BAND = 4
@@ -21,12 +21,6 @@ ALLOCATION = 0.25
 0 would be proportional allocation, 0.5 Neyman's optimum if the expected errors were right; half-way,
 intervals are shorter than with the first and hang on the calibration less than with the second.
 """
-
-
-def population(labels: pl.DataFrame) -> pl.DataFrame:
-    """The labels that an audit speaks of: pool rows that are selected and that no person has written."""
-    machine = pl.col("source").fill_null("") != "human"
-    return labels.filter((pl.col("split") == "pool") & pl.col("selected").fill_null(False) & machine)
 
 
 def _random_number(seed: int, key: str) -> str:
@@ -54,9 +48,9 @@ def _with_strata(rows: pl.DataFrame, budget: int) -> pl.DataFrame:
 
 
 def draw(rows: pl.DataFrame, budget: int, seed: int, decided: pl.Series) -> pl.DataFrame:
-    """Draw from the population until `budget` rows are found that nobody has decided.
+    """Draw from the population until the sample has `budget` rows that nobody has decided.
 
-    rows:    the population, with `units`: words (or characters) of the text.
+    rows:    the population, the selected labels of machines; with `units`: words (or characters) of the text.
     decided: ids of rows that people have decided; they count for the sample where their turn comes, so that
              a later, larger audit takes in an earlier one, but they cost nothing.
     Returns the sample with `stratum`, `stratum_size`, `sampled`, `stratum_units`, `stratum_expected`, in
@@ -90,5 +84,4 @@ def draw(rows: pl.DataFrame, budget: int, seed: int, decided: pl.Series) -> pl.D
     taken = ordered.with_columns(_fresh=fresh.cast(pl.Int64).cum_sum() - fresh.cast(pl.Int64)).filter(
         pl.col("_fresh") < budget
     )
-    sample = taken.with_columns(sampled=pl.len().over("stratum"))
-    return sample.drop("_number", "_weight", "_turn", "_first", "_priority", "_fresh")
+    return taken.select(*rows.columns, sampled=pl.len().over("stratum"))

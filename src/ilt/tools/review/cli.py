@@ -1,16 +1,14 @@
-"""`ilt review`: labels out to people, their answers back, and what an audit says of all the others."""
+"""`ilt review`: labels out to people, their answers back, and the error of all other labels from an audit."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ilt import paths
+from ilt.errors import IltError
 from ilt.evaluation.figures import interval, percent
 
 if TYPE_CHECKING:
@@ -19,37 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Let people review labels: export, import, estimate.")
+app = typer.Typer(no_args_is_help=True, help="Let people review labels: export, import, estimate, gain.")
+
+WIDTH = 110
+"""Columns where the output is no terminal."""
 
 SHOWN = 20
 """Changed texts that `import` shows."""
-
-
-class Strategy(StrEnum):
-    """What a review is for."""
-
-    audit = "audit"
-    improve = "improve"
-
-
-class Format(StrEnum):
-    """What people work with."""
-
-    html = "html"
-    label_studio = "label-studio"
-    csv = "csv"
-
-
-class Resolve(StrEnum):
-    """Who wins where people disagree."""
-
-    latest = "latest"
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 110, highlight=False)
 
 
 @app.command()
@@ -58,66 +32,60 @@ def export(
     output: Annotated[Path, typer.Option(help="The file to write.")],
     budget: Annotated[int, typer.Option(help="How many rows people will look at.")] = 100,
     strategy: Annotated[
-        Strategy,
+        Literal["audit", "improve"],
         typer.Option(help="audit: a random sample, for `estimate`. improve: what helps most."),
-    ] = Strategy.audit,
-    format: Annotated[Format, typer.Option(help="What people work with.")] = Format.html,
+    ] = "audit",
+    format: Annotated[Literal["html", "label-studio", "csv"], typer.Option(help="What people work with.")] = "html",
     seed: Annotated[int | None, typer.Option(help="Of the sample; the default is params.yaml's.")] = None,
 ) -> None:
     """Choose labels for people to review and write them to a file; the choice is kept in data/reviews."""
-    from ilt.errors import IltError
     from ilt.params import seed_and_normaliser
+    from ilt.tools.marks import plain_console
     from ilt.tools.review.export import choose, gather
-    from ilt.tools.review.formats import WRITERS
-    from ilt.tools.review.table import record_review
+    from ilt.tools.review.formats import FORMATS, write
 
-    suffix = {"html": ".html", "label-studio": ".json", "csv": ".csv"}[format.value]
+    suffix = FORMATS[format].suffix
     if output.is_dir() or output.suffix.lower() != suffix:
         raise IltError(f"--output {output}: expected a file that ends in {suffix}")
     default, normaliser = seed_and_normaliser()
-    record = choose(iteration, strategy.value, budget, default if seed is None else seed, normaliser)
+    record = choose(iteration, strategy, budget, default if seed is None else seed, normaliser)
     outgoing = gather(record)
-    written = WRITERS[format.value](outgoing, output)
-    recorded = record_review(record)
+    *written, recorded = write(outgoing, record, format, output)
     counts = record.filter(record["id"].is_in([row.id for row in outgoing.rows]))["language"].value_counts()
     by_language = ", ".join(f"{code} {count}" for code, count in sorted(counts.iter_rows()))
-    seconds = sum(row.clip.seconds for row in outgoing.rows)
-    console = _console()
-    console.print(
-        f"review {outgoing.review}: {len(outgoing.rows)} rows ({by_language}), {seconds / 60:.1f} min of speech"
-    )
+    minutes = sum(row.clip.seconds for row in outgoing.rows) / 60
+    console = plain_console(WIDTH)
+    console.print(f"review {outgoing.review}: {len(outgoing.rows)} rows ({by_language}), {minutes:.1f} min of speech")
     for path in written:
         console.print(f"  wrote {path}", soft_wrap=True)
     console.print(f"  the choice is in {recorded}; keep it in git", soft_wrap=True)
-    answers = {"html": "the JSON file that it saves", "label-studio": "the project's JSON export"}
-    console.print(f"then: ilt review import FILE, with {answers.get(format.value, 'the sheet filled in')}")
+    console.print(f"then: ilt review import FILE, with {FORMATS[format].returned}")
 
 
 def _show(incoming: Incoming, format: str, name: str) -> None:
     from rich.text import Text
 
-    from ilt.evaluation.highlight import isolate
+    from ilt.evaluation.highlight import isolate, visible
+    from ilt.tools.marks import plain_console
 
-    console, verdicts = _console(), incoming.verdicts
+    console, verdicts = plain_console(WIDTH), incoming.verdicts
     fresh = sum(change.before is None for change in incoming.changes)
-    console.print(f"{format} {name}:", markup=False)
+    console.print(visible(f"{format} {name}:"))
     console.print(
         f"  {fresh} new, {len(incoming.changes) - fresh} changed: {verdicts['accepted']} accepted, "
         f"{verdicts['corrected']} corrected, {verdicts['unusable']} unusable"
     )
     console.print(f"  {incoming.unchanged} known already, {incoming.unreviewed} not reviewed yet")
     if incoming.edited:
-        console.print(f"  {incoming.edited} of those have a changed text but no verdict, and are left out")
+        console.print(f"  {incoming.edited} of those have a changed text but no verdict, and are skipped")
     worth = [c for c in incoming.changes if c.before is not None or c.after.verdict != "accepted"]
     for change in worth[:SHOWN]:
         after, before = change.after, change.before
-        line = Text(f"  {after.id} ({after.language}) ")
-        was = before.text if before else after.text_before
-        line.append(isolate(was, after.language) if was else "unusable", style="red")
-        line.append(" -> ")
-        line.append(isolate(after.text, after.language) if after.text else "unusable", style="green")
+        texts = (before.text if before else after.text_before, after.text)
+        old, new = (isolate(text, after.language) if text else "unusable" for text in texts)
+        line = Text.assemble(visible(f"  {after.id} ({after.language}) "), (old, "red"), " -> ", (new, "green"))
         if before and before.reviewer != after.reviewer:
-            line.append(f" ({after.reviewer} over {before.reviewer})")
+            line.append(visible(f" ({after.reviewer} over {before.reviewer})"))
         console.print(line, soft_wrap=True)
     if len(worth) > SHOWN:
         console.print(f"  ... and {len(worth) - SHOWN} more")
@@ -128,7 +96,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="The page's JSON, Label Studio's JSON export, or the CSV.")],
     reviewer: Annotated[str | None, typer.Option(help="Who reviewed, where the file does not say.")] = None,
     resolve: Annotated[
-        Resolve | None, typer.Option(help="latest: where people disagree, the later answer wins.")
+        Literal["latest"] | None, typer.Option(help="latest: where people disagree, the later answer wins.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
 ) -> None:
@@ -151,14 +119,19 @@ def import_(
     print(f"wrote {paths.CORRECTIONS}; `dvc repro` takes it up in select and correct")
 
 
-def _estimates(found: list[Estimate], title: str) -> Any:
+def _table(title: str, *headings: str) -> Any:
+    """Return an empty table whose first column is of names, and whose others are of figures."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
-    headings = ("language", "labels", "answered", "true", "95 %", "expected", "unusable", "rows to halve it")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "language" else "right", no_wrap=True)
-    for entry in found:
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+    return table
+
+
+def _estimates(estimates: list[Estimate], title: str) -> Any:
+    table = _table(title, "language", "labels", "answered", "true", "95 %", "expected", "unusable", "rows to halve it")
+    for entry in estimates:
         rate = entry.rate
         if entry.language is None:
             table.add_section()
@@ -180,8 +153,8 @@ def estimate_(
     review: Annotated[str | None, typer.Option(help="Default: the last audit with answers.")] = None,
 ) -> None:
     """Show how wrong the selected labels truly are (WER, or CER), from an audit that people have answered."""
-    from ilt.errors import IltError
     from ilt.params import seed_and_normaliser
+    from ilt.tools.marks import plain_console
     from ilt.tools.review.estimate import estimate
     from ilt.tools.review.export import read_corrections
     from ilt.tools.review.table import last_audit, read_review
@@ -194,16 +167,18 @@ def estimate_(
             "read the answers with `ilt review import`"
         )
     iteration, name = record["iteration"][0], record["review"][0]
-    _, normaliser = seed_and_normaliser()
-    found = estimate(record, corrections, normaliser)
-    console = _console()
-    console.print(_estimates(found, f"Error of the selected labels of {iteration} in % (WER; CER for ko and the like)"))
-    waiting, more = found[-1].sampled - found[-1].answered, found[-1].rate.more
+    estimates = estimate(record, corrections, seed_and_normaliser()[1])
+    console, title = (
+        plain_console(WIDTH),
+        f"Error of the selected labels of {iteration} in % (WER; CER for ko and the like)",
+    )
+    console.print(_estimates(estimates, title))
+    waiting, more = estimates[-1].sampled - estimates[-1].answered, estimates[-1].rate.more
     console.print(f"from review {name}; {waiting} of its rows wait for an answer")
     if more:
-        there = f" ({min(waiting, more)} of them are in {name} already)" if waiting else ""
+        known = f" ({min(waiting, more)} of them are in {name} already)" if waiting else ""
         console.print(
-            f"about {more} more rows would halve the interval over all languages{there}: "
+            f"about {more} more rows would halve the interval over all languages{known}: "
             f"ilt review export --iteration {iteration} --budget {more} --output FILE",
             soft_wrap=True,
         )
@@ -214,21 +189,19 @@ def gain_(
     rev: Annotated[str, typer.Option(help="The revision before the review: a commit, branch or tag.")] = "HEAD",
 ) -> None:
     """Show what a review bought: test error before and after it, and points for each minute of audio."""
-    from rich.table import Table
-
     from ilt.params import load_params
+    from ilt.tools.marks import plain_console
     from ilt.tools.review.gain import gain_since
 
     bought = gain_since(rev, load_params())
-    table = Table(title=f"Test error in %, {rev} and now", title_justify="left")
-    for heading in ("iteration", rev, "now", "gain [95 %]"):
-        table.add_column(heading, justify="left" if heading == "iteration" else "right", no_wrap=True)
-    for gain in bought.gains:
-        table.add_row(gain.iteration, percent(gain.before), percent(gain.after), interval(asdict(gain)))
-    console = _console()
+    table = _table(f"Test error in %, {rev} and now", "iteration", rev, "now", "gain [95 %]")
+    for name, gain in bought.gains.items():
+        table.add_row(name, percent(gain["before"]), percent(gain["after"]), interval(gain))
+    corrected, unusable = (int((bought.decided["verdict"] == kind).sum()) for kind in ("corrected", "unusable"))
+    console = plain_console(WIDTH)
     console.print(
-        f"{bought.rows} rows decided since {rev}, {bought.minutes:.1f} min of audio: "
-        f"{bought.corrected} corrected, {bought.unusable} unusable"
+        f"{len(bought.decided)} rows decided since {rev}, {bought.minutes:.1f} min of audio: "
+        f"{corrected} corrected, {unusable} unusable"
     )
     console.print(table)
-    console.print(f"{bought.per_minute:+.2f} points of {bought.gains[-1].iteration} for a minute of audio")
+    console.print(f"{bought.per_minute:+.2f} points of {list(bought.gains)[-1]} for a minute of audio")

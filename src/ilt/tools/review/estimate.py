@@ -1,10 +1,9 @@
-"""How wrong the selected labels truly are, from what people said of an audit's rows."""
+"""Estimate the true error of the selected labels from the answers to an audit."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,12 +17,12 @@ __all__ = ["Estimate", "estimate"]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What an audit says of one language, or of all.
+    """The estimate of one language, or of all.
 
     language: a code, or None for all of them, where words and characters count alike (micro average).
     rows:     selected rows in the population; sampled: of these, in the audit; answered: decided by people.
-    rate:     WER, or CER, of the labels as exported, against what people heard.
-    expected: what calibration expected of it; None where the labels have no words.
+    rate:     WER, or CER, of the labels as exported, against the texts of people.
+    expected: the same as calibration expects it; None where the labels have no words.
     unusable: share of the population that people would call unusable; those rows are not in `rate`, since
               nobody knows what was said.
     """
@@ -38,11 +37,11 @@ class Estimate:
 
 
 def _answered(record: pl.DataFrame, corrections: pl.DataFrame, normaliser: str) -> pl.DataFrame:
-    """Rows of the record that people decided, with `errors`, `units` and `unusable`."""
+    """Return the rows of the record that people decided, with `errors`, `units` and `unusable`."""
     people = corrections.select("id", truth="text", verdict="verdict")
     rows = record.join(people, on="id", how="inner").sort("id")
-    heard = pl.coalesce("truth", pl.when(pl.col("verdict") == "accepted").then("text"), pl.lit(""))
-    rows = rows.with_columns(unusable=pl.col("verdict") == "unusable", truth=heard)
+    truth = pl.coalesce("truth", pl.when(pl.col("verdict") == "accepted").then("text"), pl.lit(""))
+    rows = rows.with_columns(unusable=pl.col("verdict") == "unusable", truth=truth)
     errors, units = error_counts(
         rows["truth"].to_list(), rows["text"].to_list(), rows["language"].to_list(), normaliser
     )
@@ -50,36 +49,30 @@ def _answered(record: pl.DataFrame, corrections: pl.DataFrame, normaliser: str) 
     return rows.with_columns(errors=pl.Series(errors * usable), units=pl.Series(units * usable))
 
 
-class Band(NamedTuple):
-    """Rows of one language with like expected errors. rows: of the population; answers: decided by people."""
-
-    name: str
-    language: str
-    answers: int
-    rows: int
-
-
 def _strata(record: pl.DataFrame, answered: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Strata with enough answers: (`merged`, `language`, size and totals), and the rows, by these strata.
+    """Return the strata with enough answers (`merged`, `language`, size and totals) and the rows, by these strata.
 
-    A band with fewer than two answers (or than rows) is taken together with the next one of its language:
-    with that alone, since bands are drawn at different rates. Raises IltError where a whole language has too
-    few.
+    A band with fewer than two answers (or than rows) is taken together with the next one of its language, the
+    last of a language with the one before: with that alone, since bands are drawn at different rates. Raises
+    IltError where a whole language has too few.
     """
     totals = ("stratum_size", "sampled", "stratum_units", "stratum_expected")
-    counts = answered.group_by("stratum").len("answers")
     strata = record.group_by("stratum").agg(pl.col("language", *totals).first())
-    strata = strata.join(counts, on="stratum", how="left").with_columns(pl.col("answers").fill_null(0))
-    thin = pl.col("answers") < pl.min_horizontal(pl.lit(2), "stratum_size")
+    strata = strata.join(answered.group_by("stratum").len("answers"), on="stratum", how="left")
     # Bands are named `en 3/12`, in the order of expected error.
     band = pl.col("stratum").str.extract(r" (\d+)/\d+$").cast(pl.Int64)
-    ordered = strata.sort("language", band, "stratum")
-    bands = [Band(*row) for row in ordered.select("stratum", "language", "answers", "stratum_size").rows()]
-    merged = pl.DataFrame(_merged(bands), schema=["stratum", "merged"], orient="row")
-    strata = ordered.join(merged, on="stratum")
-    rows = answered.join(strata.select("stratum", "merged"), on="stratum").sort("id")
-    strata = strata.group_by("merged").agg(pl.col("language").first(), pl.col(*totals, "answers").sum()).sort("merged")
-    short = strata.filter(thin)
+    strata = strata.with_columns(pl.col("answers").fill_null(0)).sort("language", band, "stratum")
+    merged = [
+        (entry["stratum"], group[0]["stratum"])
+        for bands in strata.partition_by("language", maintain_order=True)
+        for group in _merged(bands.to_dicts())
+        for entry in group
+    ]
+    names = pl.DataFrame(merged, schema=["stratum", "merged"], orient="row")
+    rows = answered.join(names, on="stratum").sort("id")
+    groups = strata.join(names, on="stratum").group_by("merged")
+    strata = groups.agg(pl.col("language").first(), pl.col(*totals, "answers").sum()).sort("merged")
+    short = strata.filter(pl.col("answers") < pl.min_horizontal(pl.lit(2), "stratum_size"))
     if len(short):
         named = ", ".join(f"{code} ({n})" for code, n in short.select("language", "answers").rows())
         raise IltError(
@@ -89,25 +82,21 @@ def _strata(record: pl.DataFrame, answered: pl.DataFrame) -> tuple[pl.DataFrame,
     return strata, rows
 
 
-def _merged(bands: Sequence[Band]) -> list[tuple[str, str]]:
-    """For each band, in order, its name and the stratum that it becomes part of (that one's first band).
+def _merged(bands: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return the bands of one language in groups that have enough answers, where the language has."""
 
-    A band that has too few answers is joined to what follows it; the last of a language to what is before.
-    """
+    def thin(group: list[dict[str, Any]]) -> bool:
+        return sum(band["answers"] for band in group) < min(2, sum(band["stratum_size"] for band in group))
 
-    def thin(group: list[Band]) -> bool:
-        return sum(band.answers for band in group) < min(2, sum(band.rows for band in group))
-
-    groups: list[list[Band]] = []
+    groups: list[list[dict[str, Any]]] = []
     for band in bands:
-        if groups and groups[-1][0].language == band.language and thin(groups[-1]):
+        if groups and thin(groups[-1]):
             groups[-1].append(band)
         else:
             groups.append([band])
-    for number in range(len(groups) - 1, 0, -1):
-        if thin(groups[number]) and groups[number - 1][0].language == groups[number][0].language:
-            groups[number - 1] += groups.pop(number)
-    return [(band.name, group[0].name) for group in groups for band in group]
+    while len(groups) > 1 and thin(groups[-1]):
+        groups[-2:] = [groups[-2] + groups[-1]]
+    return groups
 
 
 def _of(language: str | None, strata: pl.DataFrame, rows: pl.DataFrame) -> Estimate:
@@ -131,10 +120,10 @@ def _of(language: str | None, strata: pl.DataFrame, rows: pl.DataFrame) -> Estim
 
 
 def estimate(record: pl.DataFrame, corrections: pl.DataFrame, normaliser: str) -> list[Estimate]:
-    """The error rate of the population that an audit was drawn from: of each language, then of all.
+    """Return the error rate of the population that an audit was drawn from: of each language, then of all.
 
     record:      of a review with the strategy `audit`.
-    corrections: what people decided, whichever review it came from.
+    corrections: decisions of people, whichever review it came from.
     Rows without an answer count as not drawn: right as long as people go through the rows in their order, or
     leave rows out for reasons that have nothing to do with their errors. Raises IltError if the record is not
     of an audit, or where a language has too few answers.

@@ -14,14 +14,14 @@ REACH = 0.15
 
 
 def best(labels: pl.DataFrame, budget: int, decided: pl.Series) -> pl.DataFrame:
-    """The `budget` rows with the best score, best first, with their `score`.
+    """Return the `budget` rows with the best score, best first, with their `score`.
 
-    labels:  the label table, with `units`: words (or characters) of each text.
+    labels:  pool rows labelled by machines, with `units`: words (or characters) of each text.
     decided: ids of rows that people have decided.
 
     score = wrong words expected (expected error x units)
             x 2^(-|expected error - limit| / REACH): labels that are clearly right have nothing to mend, and
-              those far beyond the limit are mostly heard badly and slow to write down; in between a
+              those far beyond the limit are mostly bad recordings and slow to write down; in between a
               correction either cleans a row that is trained on or takes in one that nearly was. The limit
               of a language is the largest expected error among its selected rows.
             x (0.5 + 0.5 x rank of the gold_similarity in the language, 0 to 1): speech like gold first.
@@ -29,8 +29,7 @@ def best(labels: pl.DataFrame, budget: int, decided: pl.Series) -> pl.DataFrame:
             / (1 + rows of the language that score better / (budget / languages)): a language that has had its
               equal share needs twice the score.
     """
-    open_row = (pl.col("split") == "pool") & (pl.col("source").fill_null("") != "human")
-    rows = labels.filter(open_row & pl.col("expected_error").is_not_null() & (pl.col("units") > 0))
+    rows = labels.filter(pl.col("expected_error").is_not_null() & (pl.col("units") > 0))
     if not len(rows):
         raise IltError("no pool row has a text with an expected error, so there is nothing to improve")
     error = pl.col("expected_error")

@@ -1,10 +1,11 @@
-"""Answers into corrections: checked against what went out, shown before anything is written."""
+"""Turn answers into corrections: checked against what went out, shown before anything is written."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 
 import polars as pl
 
@@ -12,7 +13,7 @@ from ilt.corpus.clips import audio_hashes
 from ilt.errors import IltError, Problem, ProblemsError
 from ilt.labels.selection import VERDICTS
 from ilt.labels.table import CORRECTIONS_TABLE
-from ilt.tools.review.answers import Answer, Answers, canonical, named
+from ilt.tools.review.exchange import Answer, Answers, canonical, named
 from ilt.tools.review.table import read_review
 
 __all__ = ["Change", "Decision", "Incoming", "take_in"]
@@ -20,7 +21,7 @@ __all__ = ["Change", "Decision", "Incoming", "take_in"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one person decided on one utterance; the columns of the corrections. text is None if unusable."""
+    """The decision of one person on one utterance; the columns of the corrections. text is None if unusable."""
 
     id: str
     language: str
@@ -31,7 +32,7 @@ class Decision:
     review: str
 
     def agrees(self, other: Decision) -> bool:
-        """Whether both lead to the same label."""
+        """Return true where both lead to the same label."""
         unusable = "unusable" in (self.verdict, other.verdict)
         same_text = canonical(self.text) == canonical(other.text)
         return self.verdict == other.verdict if unusable else same_text
@@ -50,7 +51,7 @@ class Change:
 
 @dataclass
 class Incoming:
-    """What a file brings.
+    """The changes that a file brings.
 
     changes:    rows that will change, by id; unchanged: answers that say what is known already.
     unreviewed: rows without a verdict; edited: of these, those whose text was changed all the same.
@@ -63,66 +64,59 @@ class Incoming:
 
     @property
     def verdicts(self) -> Counter[str]:
-        """How many of the changes are which verdict."""
+        """The number of changes by verdict."""
         return Counter(change.after.verdict for change in self.changes)
 
     def applied(self, corrections: pl.DataFrame) -> pl.DataFrame:
-        """The corrections with the changes made."""
-        rows = [{name: getattr(change.after, name) for name in CORRECTIONS_TABLE.schema} for change in self.changes]
-        new = pl.DataFrame(rows, schema=CORRECTIONS_TABLE.schema)
+        """Return the corrections with the changes made."""
+        new = pl.DataFrame([asdict(change.after) for change in self.changes], schema=CORRECTIONS_TABLE.schema)
         return pl.concat([corrections.join(new, on="id", how="anti"), new])
 
 
-class _Records:
-    """The records of the reviews that a file names, each read once."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, dict[str, dict[str, str]] | IltError] = {}
-
-    def row(self, review: str, key: str) -> dict[str, str]:
-        """What went out for an utterance. Raises ValueError that says why there is nothing."""
-        if review not in self._rows:
-            try:
-                frame = read_review(review).select("id", "language", "text", "audio_hash")
-                self._rows[review] = {row["id"]: row for row in frame.iter_rows(named=True)}
-            except IltError as error:
-                self._rows[review] = error
-        rows = self._rows[review]
-        if isinstance(rows, IltError):
-            raise ValueError(str(rows))
-        if key not in rows:
-            raise ValueError(f"review {review} has no such row; the id was edited, or the row is of another dataset")
-        return rows[key]
+def _sent(reviews: Iterable[str]) -> dict[str, dict[str, dict[str, str]] | str]:
+    """Return the rows that went out by review and id; for a review without a record, the message that says so."""
+    sent: dict[str, dict[str, dict[str, str]] | str] = {}
+    for review in set(reviews):
+        try:
+            rows = read_review(review).select("id", "language", "text", "audio_hash")
+        except IltError as error:
+            sent[review] = str(error)
+        else:
+            sent[review] = {row["id"]: row for row in rows.iter_rows(named=True)}
+    return sent
 
 
-def _wrong(answer: Answer, sent: dict[str, str], hashes: dict[str, str]) -> list[str]:
-    """What is wrong with an answer, beside what went out."""
-    found = []
+def _problems(answer: Answer, sent: dict[str, str], hashes: dict[str, str], reviewer: str | None) -> list[str]:
+    """Return what is wrong with an answer, compared with the row that went out."""
+    problems = []
     if answer.language != sent["language"]:
-        found.append(f"language {answer.language!r}, but it was exported as {sent['language']!r}")
+        problems.append(f"language {answer.language!r}, but it was exported as {sent['language']!r}")
     if canonical(answer.text_before) != canonical(sent["text"]):
-        found.append(
+        problems.append(
             f"text_before is {answer.text_before!r}, but {sent['text']!r} was exported; it must stay as it "
             "is (some spreadsheets change numbers and dates by themselves)"
         )
     if answer.id not in hashes:
-        found.append("is no longer in the corpus; was the dataset changed?")
+        problems.append("is no longer in the corpus; was the dataset changed?")
     elif hashes[answer.id] != sent["audio_hash"]:
-        found.append("its audio is not what it was at the export; was the dataset changed?")
+        problems.append("its audio is not what it was at the export; was the dataset changed?")
     if not answer.verdict:
-        return found
+        return problems
     if answer.verdict not in VERDICTS:
-        found.append(f"verdict {answer.verdict!r}; expected {', '.join(VERDICTS)}, or nothing")
+        problems.append(f"verdict {answer.verdict!r}; expected {', '.join(VERDICTS)}, or nothing")
     elif answer.verdict != "unusable" and not canonical(answer.text):
-        found.append(f"{answer.verdict}, but the text is empty; write what is said, or say unusable")
-    for what, text in (("text", canonical(answer.text)), ("reviewer's name", answer.reviewer)):
+        problems.append(f"{answer.verdict}, but the text is empty; write what is said, or say unusable")
+    by = answer.reviewer or reviewer or ""
+    for name, text in (("text", canonical(answer.text)), ("reviewer's name", by)):
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-            found.append(f"the {what} holds control characters; type it again")
-    return found
+            problems.append(f"the {name} holds control characters; type it again")
+    if not by:
+        problems.append("the file does not say who reviewed it; give --reviewer NAME")
+    return problems
 
 
 def _decision(answer: Answer, sent: dict[str, str], reviewer: str | None) -> Decision:
-    """An answer as it is stored. Whether a text is accepted or corrected is told from the text itself."""
+    """Return an answer as it is stored. The text itself shows whether it was accepted or corrected."""
     before, text = sent["text"], canonical(answer.text)
     by = answer.reviewer or reviewer or ""
     if answer.verdict == "unusable":
@@ -133,27 +127,27 @@ def _decision(answer: Answer, sent: dict[str, str], reviewer: str | None) -> Dec
 
 
 def _checked(answers: Answers, reviewer: str | None, result: Incoming) -> list[tuple[Answer, Decision]]:
-    """The answers with a verdict. Raises ProblemsError that names everything that is wrong with the file."""
-    records, problems = _Records(), list(answers.problems)
-    hashes = audio_hashes([answer.id for answer in answers.rows])
+    """Return the answers with a verdict. Raises ProblemsError that names everything that is wrong with the file."""
+    sent, problems = _sent(answer.review for answer in answers.rows), list(answers.problems)
+    hashes = audio_hashes([key for rows in sent.values() if isinstance(rows, dict) for key in rows])
     decided = []
     for answer in answers.rows:
-        try:
-            sent = records.row(answer.review, answer.id)
-        except ValueError as error:
-            problems.append(Problem(answer.where, named(answer.id), str(error)))
-            continue
-        wrong = _wrong(answer, sent, hashes)
-        if answer.verdict and not (answer.reviewer or reviewer):
-            wrong.append("the file does not say who reviewed it; give --reviewer NAME")
-        problems += [Problem(answer.where, answer.id, what) for what in wrong]
-        if wrong:
+        rows = sent[answer.review]
+        row = rows.get(answer.id) if isinstance(rows, dict) else None
+        if row is not None:
+            wrong = _problems(answer, row, hashes, reviewer)
+        elif isinstance(rows, str):
+            wrong = [rows]
+        else:
+            wrong = [f"review {answer.review} has no such row; the id was edited, or the row is of another dataset"]
+        problems += [Problem(answer.where, named(answer.id), reason) for reason in wrong]
+        if wrong or row is None:
             continue
         if answer.verdict:
-            decided.append((answer, _decision(answer, sent, reviewer)))
-            continue
-        result.unreviewed += 1
-        result.edited += canonical(answer.text) not in ("", canonical(sent["text"]))
+            decided.append((answer, _decision(answer, row, reviewer)))
+        else:
+            result.unreviewed += 1
+            result.edited += canonical(answer.text) not in ("", canonical(row["text"]))
     if problems:
         raise ProblemsError("the answers are refused, and nothing was written", problems)
     return decided

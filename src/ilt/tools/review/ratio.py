@@ -1,4 +1,4 @@
-"""An error rate of a population from a stratified sample, with an interval that holds for few errors, too."""
+"""Estimate an error rate from a stratified sample, with an interval that holds for few errors, too."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Rate:
 
 
 def _wilson(rate: float, rows: float, quantile: float) -> tuple[float, float]:
-    """Wilson's score interval of a share seen in so many rows."""
+    """Return Wilson's score interval of a share in so many rows."""
     square = quantile * quantile / rows
     middle = (rate + square / 2) / (1 + square)
     half = quantile / (1 + square) * math.sqrt(rate * (1 - rate) / rows + square / (4 * rows))
@@ -38,8 +38,8 @@ def _wilson(rate: float, rows: float, quantile: float) -> tuple[float, float]:
 def stratified_rate(sizes: np.ndarray, strata: np.ndarray, errors: np.ndarray, units: np.ndarray) -> Rate:
     """Estimate a population's error rate.
 
-    sizes:  (H,) rows of each stratum in the population.
-    strata: (n,) the stratum of each sampled row, from 0; every stratum has two rows, or all that it has.
+    sizes:  (H,) float, rows of each stratum in the population.
+    strata: (n,) int, the stratum of each sampled row, from 0; every stratum has two rows, or all that it has.
     errors, units: (n,) of each row; both 0 for rows that do not count.
 
     Point estimate: the combined ratio estimator,
@@ -89,7 +89,7 @@ def stratified_rate(sizes: np.ndarray, strata: np.ndarray, errors: np.ndarray, u
 
 
 def _student(freedom: float) -> float:
-    """The two-sided quantile of Student's t."""
+    """Return the two-sided quantile of Student's t."""
     from scipy.stats import t  # slow to import, and only `estimate` needs it
 
     return float(t.ppf((1 + CONFIDENCE) / 2, freedom))

@@ -16,7 +16,7 @@ from ilt.tables import Table
 __all__ = ["REVIEWS", "REVIEW_TABLE", "last_audit", "read_review", "record_review", "review_id"]
 
 REVIEWS = DATA / "reviews"
-"""One table per export. They are small and belong into git, since imports and estimates read them."""
+"""One table for each export. They are small and belong into git, since imports and estimates read them."""
 
 REVIEW_TABLE = Table(
     "review table",
@@ -56,7 +56,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def review_id(rows: pl.DataFrame, strategy: str, iteration: str, seed: int, budget: int) -> str:
-    """The name of a review, such as `it2-audit-1f0c93d2`: the same choice of the same labels has the same."""
+    """Return the name of a review, as `it2-audit-1f0c93d2`: the same choice of the same labels has the same."""
     content = [strategy, iteration, seed, budget, rows.select("id", "text").rows()]
     digest = hashlib.blake2b(json.dumps(content, ensure_ascii=False).encode(), digest_size=4).hexdigest()
     return f"{iteration}-{strategy}-{digest}"
@@ -75,30 +75,30 @@ def record_review(record: pl.DataFrame) -> Path:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts it10 behind it9."""
+    """Return a key that sorts it10 behind it9."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _known() -> list[str]:
-    """Names of all recorded reviews."""
+    """Return the names of all recorded reviews."""
     return sorted(path.stem for path in REVIEWS.glob("*.parquet"))
 
 
 def last_audit(decided: pl.Series) -> pl.DataFrame | None:
-    """The record of the audit of the last iteration that has answers; of several the one with most.
+    """Return the record of the audit of the last iteration that has answers; of several the one with most.
 
     decided: ids of rows that people have decided. None where no audit has answers.
     """
-    found = []
+    audits = []
     for record in map(read_review, _known()):
         answers = int(record["id"].is_in(decided.to_list()).sum())
         if record["strategy"][0] == "audit" and answers:
-            found.append((_natural(record["iteration"][0]), answers, record["review"][0], record))
-    return max(found, key=lambda entry: entry[:3])[3] if found else None
+            audits.append((_natural(record["iteration"][0]), answers, record["review"][0], record))
+    return max(audits, key=lambda entry: entry[:3])[3] if audits else None
 
 
 def read_review(review: str) -> pl.DataFrame:
-    """The record of a review. Raises IltError where there is none."""
+    """Return the record of a review. Raises IltError where there is none."""
     if not _NAME.fullmatch(review) or not _path(review).is_file():
         known = ", ".join(_known()) or "none"
         raise IltError(

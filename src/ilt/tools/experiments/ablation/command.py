@@ -239,7 +239,7 @@ def _result(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = read_json(path)
         if {"machines", "size", "arms", "contrasts"} <= set(found):
             return found
-    except ValueError:
+    except IltError:
         pass
     raise IltError(f"{path} is no result of the ablation; delete it, and `ilt ablate --read` makes it anew")
 

@@ -59,11 +59,11 @@ def only_one(path: Path) -> Iterator[Callable[[psutil.Process], None]]:
 
 
 def _take_over(path: Path) -> None:
+    if not path.is_file():
+        return
     try:
         earlier = read_json(path)
-    except FileNotFoundError:
-        return
-    except ValueError:  # killed while it was written
+    except IltError:  # killed while it was written
         earlier = {"search": None, "experiment": None}
     if holder := _alive(earlier["search"]):
         raise IltError(

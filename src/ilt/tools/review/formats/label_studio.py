@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ilt.errors import IltError, Problem
-from ilt.paths import replacing
-from ilt.tools.review.answers import Answer, Answers, named
-from ilt.tools.review.formats.clipfiles import clip_name, write_clips
-from ilt.tools.review.outgoing import Outgoing
+from ilt.tools.review.exchange import Answers, Outgoing, named
+from ilt.tools.review.formats.clipfiles import Files, clip_name, clips
 
-__all__ = ["read", "write"]
+__all__ = ["files", "read"]
 
 CONFIG = """\
 <View>
   <Header value="$language" size="5"/>
   <Audio name="audio" value="$audio" hotkey="ctrl+space"/>
-  <Header value="What was heard before" size="6"/>
+  <Header value="The label before" size="6"/>
   <Text name="before" value="$previous_text"/>
   <Header value="What is said" size="6"/>
   <TextArea name="text" toName="audio" rows="2" maxSubmissions="1" editable="true"/>
@@ -31,8 +29,8 @@ CONFIG = """\
 """
 
 
-def write(outgoing: Outgoing, output: Path) -> list[Path]:
-    """Write the tasks, the configuration (.xml) and a folder of clips beside them.
+def files(outgoing: Outgoing, output: Path) -> Files:
+    """Return the tasks, and beside them the configuration (.xml) and the folder of clips.
 
     The sound is named as Label Studio's local storage has it: its Audio tag takes no `data:` URIs
     (HumanSignal/label-studio issue 4736).
@@ -55,17 +53,12 @@ def write(outgoing: Outgoing, output: Path) -> list[Path]:
         }
         predictions = [{"model_version": outgoing.iteration, "result": [prediction]}]
         tasks.append({"data": data, "predictions": predictions})
-    config = output.with_suffix(".xml")
-    clips = write_clips(outgoing, output)  # first: tasks must not point to the clips of another export
-    with replacing(output) as temporary:
-        temporary.write_text(json.dumps(tasks, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    with replacing(config) as temporary:
-        temporary.write_text(CONFIG, encoding="utf-8")
-    return [output, config, clips]
+    text = json.dumps(tasks, indent=1, ensure_ascii=False) + "\n"
+    return {output: text.encode(), output.with_suffix(".xml"): CONFIG.encode(), **clips(outgoing, output)}
 
 
 def _reviewer(annotation: dict[str, Any]) -> str:
-    """Who annotated: an e-mail address where the export has it, else the number of the account."""
+    """Return who annotated: an e-mail address where the export has it, else the number of the account."""
     by = annotation.get("completed_by")
     if isinstance(by, dict):
         by = by.get("email") or by.get("username") or by.get("id")
@@ -75,31 +68,28 @@ def _reviewer(annotation: dict[str, Any]) -> str:
 
 
 def _values(annotation: dict[str, Any], name: str, key: str) -> list[str]:
-    """All values that an annotation gives to one control."""
-    found: list[str] = []
-    for result in annotation.get("result") or []:
-        if isinstance(result, dict) and result.get("from_name") == name:
-            value = (result.get("value") or {}).get(key) or []
-            found += [value] if isinstance(value, str) else [str(part) for part in value]
-    return found
+    """Return all values that an annotation gives to one control. Raises ValueError for what is no text."""
+    values: list[str] = []
+    results = annotation.get("result") or []
+    if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
+        raise ValueError(f"its result is {results!r}, expected a list of objects")
+    for result in results:
+        if result.get("from_name") == name:
+            value = result.get("value")
+            entries = value.get(key) or [] if isinstance(value, dict) else value
+            entries = [entries] if isinstance(entries, str) else entries
+            if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+                raise ValueError(f"`{key}` of {name!r} is {entries!r}, expected a list of texts")
+            values += entries
+    return values
 
 
-def _answer(data: dict[str, Any], annotation: dict[str, Any], where: str) -> Answer:
-    """One annotation. Raises ValueError that says what is wrong with it."""
+def _annotated(annotation: dict[str, Any]) -> dict[str, str]:
+    """Return verdict, text and reviewer of an annotation. Raises ValueError for one that is malformed."""
     verdicts, texts = _values(annotation, "verdict", "choices"), _values(annotation, "text", "text")
     if len(verdicts) > 1 or len(texts) > 1:
         raise ValueError("more than one verdict or text in one annotation; keep one and export again")
-    before = data["text_before"]
-    return Answer(
-        where=where,
-        id=data["utterance"],
-        review=data["review"],
-        language=data["language"],
-        text_before=before,
-        verdict=verdicts[0] if verdicts else "",
-        text=texts[0] if texts else "",
-        reviewer=_reviewer(annotation),
-    )
+    return {"verdict": "".join(verdicts), "text": "".join(texts), "reviewer": _reviewer(annotation)}
 
 
 def read(tasks: list[Any], name: str) -> Answers:
@@ -108,7 +98,6 @@ def read(tasks: list[Any], name: str) -> Answers:
     Annotations of a task come oldest first. Raises IltError if it is something else.
     """
     answers = Answers("Label Studio")
-    needed = ("utterance", "review", "language", "text_before")
     for number, task in enumerate(tasks, 1):
         where = f"{name}: task {number}"
         data = task.get("data") if isinstance(task, dict) else None
@@ -118,19 +107,19 @@ def read(tasks: list[Any], name: str) -> Answers:
                 f"{where}: not a task of Label Studio's JSON export: {hint}expected an object with `data` "
                 "and `annotations`; export the project as JSON"
             )
-        key = data.get("utterance")
-        wrong = [field for field in needed if not isinstance(data.get(field), str)]
-        annotations = task.get("annotations", [])
-        if wrong or not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
-            what = f"its data lacks {', '.join(wrong)}" if wrong else "its annotations are not a list of objects"
-            message = f"{what}; was the task made by `ilt review export`?"
-            answers.problems.append(Problem(where, named(key), message))
-            continue
-        kept = [entry for entry in annotations if not entry.get("was_cancelled")]
-        kept.sort(key=lambda entry: str(entry.get("updated_at") or entry.get("created_at") or ""))
-        for annotation in kept or [{}]:
-            try:
-                answers.rows.append(_answer(data, annotation, where))
-            except (ValueError, TypeError, AttributeError) as error:
-                answers.problems.append(Problem(where, named(key), f"the annotation is malformed: {error}"))
+        values = data | {"id": data.get("utterance")}
+        try:
+            for annotation in _annotations(task):
+                answers.add(where, values | _annotated(annotation), "was the task made by `ilt review export`?")
+        except ValueError as error:
+            answers.problems.append(Problem(where, named(values["id"]), f"malformed: {error}"))
     return answers
+
+
+def _annotations(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the annotations that count, oldest first; an empty one where there is none. Raises ValueError."""
+    annotations = task.get("annotations", [])
+    if not isinstance(annotations, list) or not all(isinstance(entry, dict) for entry in annotations):
+        raise ValueError("its annotations are no list of objects")
+    kept = [entry for entry in annotations if not entry.get("was_cancelled")]
+    return sorted(kept, key=lambda entry: str(entry.get("updated_at") or entry.get("created_at") or "")) or [{}]

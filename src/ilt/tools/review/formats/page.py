@@ -9,18 +9,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ilt.errors import IltError, Problem
-from ilt.paths import replacing
-from ilt.tools.review.answers import Answer, Answers, named
-from ilt.tools.review.outgoing import Outgoing
+from ilt.errors import IltError
+from ilt.tools.review.exchange import Answers, Outgoing
+from ilt.tools.review.formats.clipfiles import Files
 
-__all__ = ["FORMAT", "read", "write"]
+__all__ = ["FORMAT", "files", "read"]
 
 FORMAT = "ilt.review/1"
 
 
 def _inlined(value: Any) -> str:
-    """JSON that may stand in a <script> element: nothing in it can end the element or a line of script."""
+    """Return JSON that may stand in a <script> element: nothing in it can end the element or a line of script."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -32,7 +31,7 @@ def _hash(source: str) -> str:
 
 
 def render(outgoing: Outgoing) -> str:
-    """The page as text. Its policy admits this one script, this one style sheet and inlined sound alone."""
+    """Return the page as text. Its policy admits this one script, this one style sheet and inlined sound alone."""
     folder = resources.files("ilt.tools.review") / "page"
     page, script, style = ((folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.js", "page.css"))
     payload = {
@@ -63,39 +62,29 @@ def render(outgoing: Outgoing) -> str:
         "__DATA__": _inlined(payload),  # last, so that nothing is looked for in what people wrote
     }
     for placeholder, part in parts.items():
-        before, found, after = page.partition(placeholder)
-        if not found:
+        before, here, after = page.partition(placeholder)
+        if not here:
             raise IltError(f"page.html lacks {placeholder}; the installation is damaged: install ilt again")
         page = before + part + after
     return page
 
 
-def write(outgoing: Outgoing, output: Path) -> list[Path]:
-    """Write the page."""
-    with replacing(output) as temporary:
-        temporary.write_text(render(outgoing), encoding="utf-8", newline="\n")
-    return [output]
+def files(outgoing: Outgoing, output: Path) -> Files:
+    """Return the page, and nothing beside it."""
+    return {output: render(outgoing).encode()}
 
 
 def read(value: Any, name: str) -> Answers:
     """Read the answers that the page saved, as parsed. Raises IltError if they are something else."""
     if not isinstance(value, dict) or value.get("format") != FORMAT:
-        found = value.get("format") if isinstance(value, dict) else None
-        raise IltError(f"{name}: not the answers of a review: expected format {FORMAT!r}, found {found!r}")
+        format = value.get("format") if isinstance(value, dict) else None
+        raise IltError(f"{name}: not the answers of a review: expected format {FORMAT!r}, got {format!r}")
     review, reviewer, entries = value.get("review"), value.get("reviewer", ""), value.get("answers")
     if not isinstance(review, str) or not isinstance(reviewer, str) or not isinstance(entries, list):
         raise IltError(f"{name}: expected `review` and `reviewer` as text and `answers` as a list")
     answers = Answers("review page")
     for number, entry in enumerate(entries, 1):
-        where = f"{name}: answer {number}"
-        fields = ("id", "language", "verdict", "text", "text_before")
-        wrong = [key for key in fields if not isinstance(entry, dict) or not isinstance(entry.get(key), str)]
-        if wrong:
-            key = entry.get("id") if isinstance(entry, dict) else None
-            what = f"expected text in {', '.join(wrong)}; was the file edited?"
-            answers.problems.append(Problem(where, named(key), what))
-            continue
-        answers.rows.append(
-            Answer(where=where, review=review, reviewer=reviewer.strip(), **{key: entry[key] for key in fields})
-        )
+        values = entry if isinstance(entry, dict) else {}
+        values = values | {"review": review, "reviewer": reviewer.strip()}
+        answers.add(f"{name}: answer {number}", values, "was the file edited?")
     return answers

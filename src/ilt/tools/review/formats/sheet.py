@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ilt.errors import IltError, Problem
-from ilt.paths import replacing
-from ilt.tools.review.answers import Answer, Answers, named
-from ilt.tools.review.formats.clipfiles import clip_name, write_clips
-from ilt.tools.review.outgoing import Outgoing
+from ilt.tools.review.exchange import Answers, Outgoing, named
+from ilt.tools.review.formats.clipfiles import Files, clip_name, clips
 
-__all__ = ["read", "safe", "unsafe", "write"]
+__all__ = ["files", "read", "safe", "unsafe"]
 
 COLUMNS = ("id", "review", "language", "audio", "previous_text", "text_before", "text", "verdict", "reviewer")
 NEEDED = ("id", "review", "language", "text_before", "text", "verdict")
@@ -25,7 +23,7 @@ _GUARDED = re.compile(f"''*{_START}")
 
 
 def safe(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: an apostrophe goes before = + - @, tab and line breaks.
+    """Return a cell that no spreadsheet takes for a formula: an apostrophe before = + - @, tab and line breaks.
 
     Rule after OWASP, "CSV Injection". A cell that has such apostrophes of its own gets one more, so that
     `unsafe` gives every text back.
@@ -34,12 +32,12 @@ def safe(cell: str) -> str:
 
 
 def unsafe(cell: str) -> str:
-    """What `safe` was given."""
+    """Return the text that `safe` was given."""
     return cell[1:] if _GUARDED.match(cell) else cell
 
 
-def write(outgoing: Outgoing, output: Path) -> list[Path]:
-    """Write a CSV (UTF-8 with a byte order mark, which spreadsheets need) and a folder of clips beside it.
+def files(outgoing: Outgoing, output: Path) -> Files:
+    """Return a CSV (UTF-8 with a byte order mark, which spreadsheets need) and the folder of clips beside it.
 
     Raises IltError where people have filled in the file that is there.
     """
@@ -53,13 +51,11 @@ def write(outgoing: Outgoing, output: Path) -> list[Path]:
             row.previous_text, row.text, row.text, "", "",
         )  # fmt: skip
         writer.writerow([safe(cell) for cell in cells])
-    clips = write_clips(outgoing, output)  # first: a sheet must not point to the clips of another
-    with replacing(output) as temporary:
-        temporary.write_bytes(lines.getvalue().encode("utf-8-sig"))
-    return [output, clips]
+    return {output: lines.getvalue().encode("utf-8-sig"), **clips(outgoing, output)}
 
 
 def _check_empty(output: Path) -> None:
+    """Raise IltError where `output` holds answers, or is no sheet of a review."""
     if not output.is_file():
         return
     try:
@@ -68,13 +64,13 @@ def _check_empty(output: Path) -> None:
         raise IltError(f"--output {output} is there and is no sheet of a review; name another file") from None
     if filled := sum(bool(row.verdict) for row in rows):
         raise IltError(
-            f"--output {output} is there, with what people said of {filled} rows: take it in first "
+            f"--output {output} is there, with the answers to {filled} rows: take it in first "
             f"(`ilt review import {output}`) and move it away, or name another file"
         )
 
 
 def _lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
-    """Rows of a CSV with the line that each starts on; what separates the cells is told from the header."""
+    """Give the rows of a CSV with the line that each starts on. The header shows what separates the cells."""
     header = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -110,16 +106,7 @@ def read(text: str, name: str) -> Answers:
             what = f"{len(cells)} cells, expected {len(header)} as in the header; quote cells that hold commas"
             answers.problems.append(Problem(where, named(value.get("id")), what))
             continue
-        answers.rows.append(
-            Answer(
-                where=where,
-                id=value["id"],
-                review=value["review"].strip(),
-                language=value["language"].strip(),
-                text_before=value["text_before"],
-                verdict=value["verdict"].strip().lower(),
-                text=value["text"],
-                reviewer=value.get("reviewer", "").strip(),
-            )
-        )
+        plain = {column: value[column].strip() for column in ("review", "language")}
+        plain |= {"verdict": value["verdict"].strip().lower(), "reviewer": value.get("reviewer", "").strip()}
+        answers.add(where, value | plain, "was the file edited?")
     return answers

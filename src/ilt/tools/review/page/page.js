@@ -120,7 +120,7 @@ function build(row) {
   const card = $("#card").content.firstElementChild.cloneNode(true);
   row.card = card;
   row.field = $("textarea", card);
-  row.found = tidy(`${row.id} ${row.text} ${row.previous}`).toLowerCase();
+  row.searchable = tidy(`${row.id} ${row.text} ${row.previous}`).toLowerCase();
   card.setAttribute("aria-label", `Row ${row.index + 1}, ${languageName(row.language)}`);
   $(".number", card).textContent = row.index + 1;
   $(".language", card).textContent = languageName(row.language);
@@ -306,7 +306,7 @@ function filter() {
   for (const row of rows) {
     const fits = (which === "all" || (which === "done") === isDone(row))
       && (!language || row.language === language)
-      && (!sought || row.found.includes(sought) || tidy(answer(row).text).toLowerCase().includes(sought));
+      && (!sought || row.searchable.includes(sought) || tidy(answer(row).text).toLowerCase().includes(sought));
     row.card.hidden = !fits;
     visible += fits;
     if (fits) grow(row.field);
