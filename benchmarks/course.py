@@ -14,6 +14,7 @@ import argparse
 import json
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,10 @@ from ilt.params import LoraParams, ModelParams, TrainParams
 from ilt.paths import replacing, write_json
 from ilt.report.draw import COLOURS, specification
 from ilt.tools.machine import machine
-from ilt.training.batches import Example
-from ilt.training.trainer import Errors, train_adapter
+from ilt.training.data import Example, TrainingData
+from ilt.training.jobs import TrainJob
+from ilt.training.selection import Errors
+from ilt.training.trainer import Trainer
 
 SPLITS = ("gold", "dev", "retention")
 """Trained on; the same domain; the domain that the base comes from."""
@@ -128,16 +131,19 @@ def trained(project: Project, ranks: list[int], steps: int, evaluations: int) ->
 
         with tempfile.TemporaryDirectory() as temporary:
             adapter = Path(temporary) / "adapter"
-            result = train_adapter(
-                project.recogniser(project.base), project.gold(), [], project.store,
-                project.train.model_copy(update=update), project.seed, evaluate, adapter,
+            params = project.train.model_copy(update={**update, "seed": project.seed})
+            job = TrainJob(
+                partial(project.recogniser, project.base), TrainingData(project.gold()), params, adapter,
                 Path(temporary) / "work",
             )  # fmt: skip
+            result = Trainer(project.store, lambda *_, scorer=evaluate: scorer).train(job)
             size = sum(path.stat().st_size for path in adapter.iterdir())
         history = [{**entry, **rates_of(counts)} for entry, counts in zip(result.history, measured, strict=True)]
         for entry in history:
             entry.pop("dev_error")
-        found.append({"r": rank, "trainable_parameters": result.trainable, "adapter_bytes": size, "history": history})
+        found.append(
+            {"r": rank, "trainable_parameters": result.trainable_parameters, "adapter_bytes": size, "history": history}
+        )
     return found
 
 

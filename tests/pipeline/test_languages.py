@@ -19,9 +19,11 @@ from ilt.demo.corpus import demo_corpus
 from ilt.errors import IltError
 from ilt.labels.selection import decide
 from ilt.params import DemoParams, MixtureParams, TrainParams, load_params
-from ilt.training.batches import Example, plan_batches
+from ilt.training.batches import Composition, plan_batches
+from ilt.training.data import Example, TrainingData
+from ilt.training.jobs import TrainJob
 from ilt.training.mixture import LEAST_STEPS, allocate_steps, language_weights
-from ilt.training.trainer import train_adapter
+from ilt.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +134,9 @@ def test_an_adapter_is_judged_as_it_will_be_used(load_model, spoken_table, monke
 
     values = {"lora": {"r": 2, "target_modules": ["q_proj"]}, "learning_rate": 1e-3, "steps": 2,
               "batch_size": 2, "evaluations": 1, "spec_augment": {}}  # fmt: skip
-    train_adapter(
-        recogniser, gold, [], store, TrainParams.model_validate(values), 1, judge, tmp_path / "adapter",
-        tmp_path / "work", scale=0.25,
-    )  # fmt: skip
+    params, folder = TrainParams.model_validate(values), tmp_path / "adapter"
+    job = TrainJob(lambda: recogniser, TrainingData(gold), params, folder, tmp_path / "work")
+    Trainer(store, lambda *_: judge, scale=0.25).train(job)
     assert seen == [{2 * 0.25}] * 2
     assert scales() == {2.0}
 
@@ -146,7 +147,7 @@ LENGTHS = {example.id: 1 + number % 7 for number, example in enumerate([*GOLD, *
 
 
 def _languages(temperature):
-    plan = plan_batches(GOLD, [], LENGTHS, 16, 200, 1.0, 1, temperature=temperature)
+    plan = plan_batches(TrainingData(GOLD), LENGTHS, Composition(16, temperature=temperature), 200, 1)
     counts = Counter(example.language for batch in plan for example in batch)
     return counts["ko"] / counts.total()
 
@@ -158,7 +159,7 @@ def test_temperature_one_draws_languages_as_they_are_and_a_large_one_alike():
 
 
 def test_every_utterance_of_a_language_comes_before_one_comes_again():
-    plan = plan_batches(GOLD, [], LENGTHS, 10, 100, 1.0, 1, temperature=1e9)
+    plan = plan_batches(TrainingData(GOLD), LENGTHS, Composition(10, temperature=1e9), 100, 1)
     counts = Counter(example.id for batch in plan for example in batch if example.language == "ko")
     assert max(counts.values()) - min(counts.values()) <= 1
 
@@ -166,7 +167,8 @@ def test_every_utterance_of_a_language_comes_before_one_comes_again():
 def test_replay_has_its_share_and_gold_that_of_the_rest():
     pseudo = [Example(f"p{n}", "ko", "x") for n in range(50)]
     lengths = LENGTHS | {example.id: 3 for example in pseudo}
-    plan = plan_batches(GOLD, pseudo, lengths, 10, 100, 0.5, 1, replay=REPLAY, replay_share=0.2)
+    composition = Composition(10, gold_share=0.5, replay_share=0.2)
+    plan = plan_batches(TrainingData(GOLD, pseudo, REPLAY), lengths, composition, 100, 1)
     counts = Counter(example.id[0] for batch in plan for example in batch)
     assert counts["r"] == 200
     assert counts["p"] == 400
@@ -174,9 +176,8 @@ def test_replay_has_its_share_and_gold_that_of_the_rest():
 
 
 def test_without_replay_rows_a_batch_is_as_before():
-    assert plan_batches(GOLD, [], LENGTHS, 10, 9, 1.0, 1, replay_share=0.5) == plan_batches(
-        GOLD, [], LENGTHS, 10, 9, 1.0, 1
-    )
+    data, replayed = TrainingData(GOLD), Composition(10, replay_share=0.5)
+    assert plan_batches(data, LENGTHS, replayed, 9, 1) == plan_batches(data, LENGTHS, Composition(10), 9, 1)
 
 
 @pytest.mark.parametrize("total", [2, 7, 60, 161])

@@ -223,13 +223,13 @@ def test_an_override_runs_what_depends_on_it_and_survives_a_kill(finished, copie
     )  # fmt: skip
     work = killed / ".ilt" / "work"
     deadline = time.monotonic() + 120
-    while not list(work.glob("it2-fix-*/state.json")):
+    while not list(work.glob("it2-fix-*/checkpoint.safetensors")):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert list(work.glob("it2-fix-*/state.json")), "the run was over before it was killed"
+    assert list(work.glob("it2-fix-*/checkpoint.safetensors")), "the run was over before it was killed"
     assert stages_run(run(killed, "dvc", "repro")) >= {"fix@it2", "predict@it2", "evaluate@it2", "report"}
     assert locked_hashes(killed) == locked_hashes(copied)
     assert not list(work.iterdir())

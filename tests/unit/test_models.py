@@ -21,8 +21,9 @@ from ilt.asr.transcribe import perturb, transcribe_table
 from ilt.errors import IltError
 from ilt.params import LoraParams, RecogniserParams, SpecAugmentParams, TrainParams
 from ilt.stages.plan import resolve
-from ilt.training.batches import Example
-from ilt.training.trainer import train_adapter
+from ilt.training.data import Example, TrainingData
+from ilt.training.jobs import TrainJob
+from ilt.training.trainer import Trainer
 from small_whisper import CHECKPOINTS, CONTEXT, build
 
 KINDS = list(CHECKPOINTS)
@@ -276,9 +277,10 @@ def test_an_adapter_is_trained_merged_and_loaded_again(load, spoken_table, tmp_p
         with torch.no_grad():
             return np.array([float(model.loss(*said))]), np.ones(1)
 
-    result = train_adapter(recogniser, gold, [], store, TRAIN, 1, evaluate, tmp_path / "adapter", tmp_path / "work")
-    assert result.kept_error < result.history[0]["dev_error"]
+    job = TrainJob(lambda: recogniser, TrainingData(gold), TRAIN, tmp_path / "adapter", tmp_path / "work")
+    result = Trainer(store, lambda *_: evaluate).train(job)
+    assert result.kept_dev_error < result.history[0]["dev_error"]
     again = load(kind, recogniser.lineage.with_adapter(tmp_path / "adapter"))
-    assert evaluate(again)[0][0] == pytest.approx(result.kept_error, abs=1e-4)
+    assert evaluate(again)[0][0] == pytest.approx(result.kept_dev_error, abs=1e-4)
     heard = transcribe_table(again, table, store, 2)
     assert heard["avg_logprob"].is_finite().all() and len(heard) == len(table)

@@ -18,10 +18,14 @@ from ilt.asr.lineage import base_lineage
 from ilt.asr.transcribe import transcribe_table
 from ilt.errors import IltError
 from ilt.params import LoraParams, RecogniserParams, SpecAugmentParams, TrainParams
-from ilt.training.batches import Example, plan_batches
-from ilt.training.trainer import total_steps, train_adapter
+from ilt.training.batches import Composition, plan_batches
+from ilt.training.data import Example, TrainingData
+from ilt.training.jobs import TrainJob
+from ilt.training.schedule import total_steps
+from ilt.training.trainer import Trainer
 
 TRAIN = TrainParams(
+    seed=5,
     lora=LoraParams(r=4, dropout=0.0, target_modules=["q_proj", "v_proj", "fc1"]),
     learning_rate=1e-3, steps=3, batch_size=6, gradient_accumulation=2, evaluations=1,
     spec_augment=SpecAugmentParams(channel=0.5),
@@ -66,11 +70,13 @@ def train(spoken_table):
     def run(recogniser, folder, params=TRAIN, workers=0):
         store = FeatureStore(spoken_table, recogniser.extractor, limit_mb=0)
         evaluations = iter((10, 5, 4, 3))
-        result = train_adapter(
-            recogniser, examples, [], store, params, 5,
-            lambda _: (np.array([next(evaluations)]), np.array([10])),
-            folder, folder.with_name(f"{folder.name}.work"), workers=workers,
-        )  # fmt: skip
+
+        def evaluate(_):
+            return np.array([next(evaluations)]), np.array([10])
+
+        work = folder.with_name(f"{folder.name}.work")
+        job = TrainJob(lambda: recogniser, TrainingData(examples), params, folder, work)
+        result = Trainer(store, lambda *_: evaluate, workers=workers).train(job)
         return result, load_file(folder / "adapter_model.safetensors")
 
     return run
@@ -119,7 +125,7 @@ def test_in_bfloat16_the_adapter_and_its_optimiser_stay_in_float32(train, load, 
               for name, p in recogniser.model.named_parameters()}  # fmt: skip
     assert dtypes == {True: torch.float32, False: torch.bfloat16}
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
-    state = load_file(tmp_path / "bf16.work" / "tensors.safetensors")
+    state = load_file(tmp_path / "bf16.work" / "checkpoint.safetensors")
     assert {tensor.dtype for tensor in state.values()} == {torch.float32}
     assert result.history[-1]["loss"] == pytest.approx(plain[0].history[-1]["loss"], rel=0.02)
 
@@ -234,9 +240,10 @@ def test_batches_by_seconds_hold_the_budget_and_the_share_of_gold():
     gold = [Example(f"g{n}", "en", "two") for n in range(30)]
     pool = [Example(f"p{n}", "en", "two") for n in range(90)]
     lengths = {e.id: 40 + 37 * int(e.id[1:]) % 400 for e in [*gold, *pool]} | {"p7": 5000}
-    plan = plan_batches(gold, pool, lengths, 1, 60, 0.25, 3, budget=2000.0)
+    data, composition = TrainingData(gold, pool), Composition(1, 2000.0, 0.25)
+    plan = plan_batches(data, lengths, composition, 60, 3)
     assert len(plan) == 60
-    assert plan == plan_batches(gold, pool, lengths, 1, 60, 0.25, 3, budget=2000.0)
+    assert plan == plan_batches(data, lengths, composition, 60, 3)
     for batch in plan:
         assert len(batch) == 1 or len(batch) * max(lengths[e.id] for e in batch) <= 2000
     sizes = {len(batch) for batch in plan}

@@ -25,8 +25,9 @@ from ilt.corpus.audio import decode_flac
 from ilt.errors import IltError
 from ilt.evaluation.scoring import frame_errors, rate
 from ilt.params import LoraParams, RecogniserParams, SpecAugmentParams, TrainParams
-from ilt.training.batches import Example
-from ilt.training.trainer import train_adapter
+from ilt.training.data import Example, TrainingData
+from ilt.training.jobs import TrainJob
+from ilt.training.trainer import Trainer
 
 FOLDER = Path(os.environ.get("ILT_TEST_QWEN2_AUDIO", ROOT / "data" / "models" / "demo-qwen2-audio"))
 
@@ -160,17 +161,8 @@ def test_the_audio_tower_is_adapted_if_asked(encoder, store, spoken_table, tmp_p
     params = TrainParams(
         lora=lora, learning_rate=1e-3, steps=1, batch_size=2, evaluations=1, spec_augment=SpecAugmentParams()
     )
-    train_adapter(
-        load(),
-        examples,
-        [],
-        store,
-        params,
-        1,
-        lambda _: (np.array([1]), np.array([2])),
-        tmp_path / "lora",
-        tmp_path / "work",
-    )
+    trainer = Trainer(store, lambda *_: lambda _: (np.array([1]), np.array([2])))
+    trainer.train(TrainJob(load, TrainingData(examples), params, tmp_path / "lora", tmp_path / "work"))
     names = set(load_file(tmp_path / "lora" / "adapter_model.safetensors"))
     assert any("language_model" in name and "gate_proj" in name for name in names)
     assert any("audio_tower" in name for name in names) == encoder
@@ -194,8 +186,8 @@ def test_a_few_utterances_can_be_learnt_by_heart(chat, chat_folder, store, spoke
 
     model = load(folder, audio_context="batch")
     assert rate(*errors(model)) > 0.5
-    result = train_adapter(model, examples, [], store, params, 1, errors, tmp_path / "lora", tmp_path / "work")
-    assert result.kept_error == 0
+    job = TrainJob(lambda: model, TrainingData(examples), params, tmp_path / "lora", tmp_path / "work")
+    assert Trainer(store, lambda *_: errors).train(job).kept_dev_error == 0
     merged = load(folder, audio_context="batch")
     merge_adapters(merged.model, [tmp_path / "lora"])
     assert rate(*errors(merged)) == 0

@@ -360,6 +360,8 @@ class TrainParams(Section):
     evaluations:    how often WER of generated text is measured on dev (and once before the first step); the
                     last adapter that is not clearly worse than the best is kept.
     evaluation_rows: of dev, at most so many are measured on.
+    average:        the weights of the last so many points of the second half of the training are averaged
+                    (1: none).
     """
 
     seed: Seed = 1
@@ -379,6 +381,7 @@ class TrainParams(Section):
     max_grad_norm: Positive = 1.0
     evaluations: Count = 2
     evaluation_rows: Count = 240
+    average: Count = 1
     spec_augment: SpecAugmentParams = SpecAugmentParams()
 
     @model_validator(mode="after")

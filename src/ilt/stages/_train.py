@@ -1,9 +1,12 @@
-"""What the training stages focus, feedback and fix share."""
+"""What the training stages focus, feedback and fix share: gather data, run jobs, write lineage and details."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -14,161 +17,160 @@ from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import Lineage, read_lineage
 from ilt.asr.recogniser import Recogniser
-from ilt.asr.transcribe import transcribe_table
 from ilt.corpus.intake import read_intake
 from ilt.errors import IltError
-from ilt.evaluation.scoring import frame_errors
 from ilt.labels.table import LABEL_TABLE
-from ilt.params import per_language_stages
-from ilt.stages._by_language import Material, train_language_adapters
+from ilt.params import RecogniserParams, TrainParams, per_language_stages
 from ilt.stages._stage import Run
 from ilt.stages._train_plan import TrainPlan
-from ilt.training.batches import Example
-from ilt.training.log import csv_log
-from ilt.training.trainer import Errors, total_steps, train_adapter
+from ilt.training.data import Example, TrainingData, even_rows, examples_of
+from ilt.training.jobs import TrainJob, split_by_language
+from ilt.training.results import report
+from ilt.training.schedule import total_steps
+from ilt.training.selection import make_scorer
+from ilt.training.trainer import Trainer
 
 __all__ = ["train_stage"]
 
-
-TRAIN_EVALUATION_ROWS = 60
+GOLD_SAMPLE = 60
 """Rows of gold that are measured beside dev, to see what is learnt by heart; no decision depends on it."""
 
 
-def _examples(frame: pl.DataFrame) -> list[Example]:
-    return [Example(*row) for row in frame.sort("id").select("id", "language", "text").iter_rows()]
+def _split(table: pl.DataFrame, split: str) -> pl.DataFrame:
+    return table.filter(pl.col("split") == split)
 
 
-def _selected(labels: Path, gold_share: float) -> list[Example]:
-    """The selected labels of the pool. Raises IltError if they are wanted and there are none."""
+def _selected(labels: Path | None, gold_share: float) -> list[Example]:
+    """Return the selected labels of the pool. Raises IltError if they are wanted and there are none."""
+    if labels is None or gold_share == 1:
+        return []
     chosen = LABEL_TABLE.scan(labels).filter(pl.col("selected"), pl.col("split") == "pool").collect()
-    if not len(chosen) and gold_share < 1:
+    if not len(chosen):
         raise IltError(
             f"{labels} has no selected labels, so there is nothing to train on but gold: raise select.keep "
             "or select.max_expected_error, or say gold_share: 1.0 to train on gold alone"
         )
-    return _examples(chosen) if gold_share < 1 else []
+    return examples_of(chosen)
 
 
 def _replay(table: pl.DataFrame, share: float) -> list[Example]:
-    """Labelled speech of the source domain, where it is wanted. Raises IltError if there is none."""
+    """Return labelled speech of the source domain, where it is wanted. Raises IltError if there is none."""
     if not share:
         return []
-    found = _examples(table.filter(pl.col("split") == "replay"))
-    if not found:
+    rows = _split(table, "replay")
+    if not len(rows):
         raise IltError(
             "mixture.replay_share is set, but the corpus has no utterances of the split `replay`; "
             "give some, or say mixture.replay_share: 0"
         )
-    return found
+    return examples_of(rows)
 
 
-def _errors_on(
-    what: str, rows: pl.DataFrame, store: FeatureStore, batch: Batching, normaliser: str
-) -> Callable[[Recogniser], Errors]:
-    """The errors of generated text on some rows, as heard: without what training does to features."""
-
-    def evaluate(recogniser: Recogniser) -> Errors:
-        heard = transcribe_table(recogniser, rows, store, batch, what=what)
-        paired = rows.with_columns(hypothesis=heard["text"])
-        return frame_errors(paired, "text", "hypothesis", normaliser)
-
-    return evaluate
-
-
-def _spread(rows: pl.DataFrame, count: int) -> pl.DataFrame:
-    """At most `count` rows, evenly over languages and ids."""
-    if len(rows) <= count:
-        return rows.sort("id")
-    every = rows.sort("language", "id").with_row_index("_at")
-    kept = every.filter(
-        (pl.col("_at") * count) // len(rows) != ((pl.col("_at") - 1).cast(pl.Int64) * count) // len(rows)
+def _gather(plan: TrainPlan, table: pl.DataFrame, labels: Path | None) -> TrainingData:
+    """Return the data of a stage, of all languages."""
+    gold = _split(table, "gold")
+    return TrainingData(
+        gold=examples_of(gold),
+        pseudo=_selected(labels, plan.train.gold_share),
+        replay=_replay(table, plan.mixture.replay_share),
+        dev=even_rows(_split(table, "dev"), plan.train.evaluation_rows),
+        gold_sample=even_rows(gold, GOLD_SAMPLE),
     )
-    return kept.drop("_at").sort("id")
+
+
+def _writable(data: TrainingData, recogniser: Recogniser) -> tuple[TrainingData, list[str]]:
+    """Return the data without pseudo-labels that the model cannot write, and their ids."""
+    too_long = [example.id for example in data.pseudo if not recogniser.fits(example.text)]
+    if not too_long:
+        return data, []
+    print(
+        f"  {len(too_long)} labels of the pool are longer than the {recogniser.max_tokens} tokens that the "
+        f"model can write and are not trained on, for example {', '.join(too_long[:5])}"
+    )
+    fitting = [example for example in data.pseudo if recogniser.fits(example.text)]
+    return replace(data, pseudo=fitting), too_long
+
+
+def _params(plan: TrainPlan, gold: pl.DataFrame) -> TrainParams:
+    """Return the parameters of the training; one that replaces others is as long as they are together."""
+    if not plan.replaces:
+        return plan.train
+    seconds, replay_share = float(gold["duration"].sum()), plan.mixture.replay_share
+    steps = sum(total_steps(each, len(gold), seconds, replay_share) for each in plan.replaces)
+    evaluations = sum(each.evaluations for each in plan.replaces)
+    return plan.train.model_copy(update={"steps": steps, "epochs": None, "evaluations": evaluations})
+
+
+def _model(plan: TrainPlan) -> RecogniserParams:
+    """Return the model to load: all of its weights are trained in float32, unless a dtype was chosen.
+
+    A step is smaller than what bfloat16 tells apart: most weights would stay where they are.
+    """
+    full = plan.adapter.mode == "full" and plan.model.dtype == "auto"
+    return plan.model.model_copy(update={"dtype": "float32"}) if full else plan.model
+
+
+def _start(run: Run[TrainPlan], start: Path) -> tuple[Lineage, Path | None]:
+    """Return the lineage that the stage adapts, and the LoRA that it trains on with, if it does (`continue`)."""
+    lineage = read_lineage(start).start_of(run.name, run.plan.adapter.scope)
+    if run.plan.adapter.mode != "continue" or not lineage.adapters:
+        return lineage, None
+    *before, last = lineage.adapters
+    return Lineage(lineage.id, lineage.revision, lineage.content, tuple(before)), Path(last.path)
 
 
 def train_stage(run: Run[TrainPlan], start: Path, labels: Path | None) -> None:
-    """Train the adapter of a stage over the lineage in `start`, on gold and the selected rows of `labels`.
+    """Train the adapters of a stage over the lineage in `start`, on gold and the selected rows of `labels`.
 
-    Writes the adapter, the lineage with it, and the history of the training.
+    Writes the adapters, the lineage with them, and the history of the training.
     """
-    plan = run.plan
-    params, mode, scope = plan.train, plan.adapter.mode, plan.adapter.scope
-    lineage = read_lineage(start).start_of(run.name, scope)
-    folder = paths.adapter(run.iteration, run.name)
-    under, start_from = lineage, None
-    if mode == "continue" and lineage.adapters:
-        start_from = Path(lineage.adapters[-1].path)
-        under = Lineage(lineage.id, lineage.revision, lineage.content, lineage.adapters[:-1])
-    inputs = paths.intake(run.iteration)
+    plan, scale = run.plan, run.plan.adapter.scale
+    lineage, start_from = _start(run, start)
+    model, by_language = _model(plan), run.name in per_language_stages(plan.adapter.scope)
     table = read_intake(run.iteration)
-    gold = _examples(table.filter(pl.col("split") == "gold"))
-    pseudo = _selected(labels, params.gold_share) if labels else []
-    mixture, scale = plan.mixture, plan.adapter.scale
-    if plan.replaces:
-        seconds = float(table.filter(pl.col("split") == "gold")["duration"].sum())
-        replaced = plan.replaces
-        params = params.model_copy(
-            update={
-                "steps": sum(total_steps(each, len(gold), seconds, mixture.replay_share) for each in replaced),
-                "epochs": None,
-                "evaluations": sum(each.evaluations for each in replaced),
-            }
-        )
-    model = plan.model
-    if mode == "full" and model.dtype == "auto":
-        # A step is smaller than what bfloat16 tells apart: most weights would stay where they are.
-        model = model.model_copy(update={"dtype": "float32"})
-    replay = _replay(table, mixture.replay_share)
-    experts = run.name in per_language_stages(scope)
-    recogniser = load_recogniser(under.shared if experts else under, model)
-    long = [example.id for example in pseudo if not recogniser.fits(example.text)]
-    if long:
-        pseudo = [example for example in pseudo if recogniser.fits(example.text)]
-        print(
-            f"  {len(long)} labels of the pool are longer than the {recogniser.max_tokens} tokens that the "
-            f"model can write and are not trained on, for example {', '.join(long[:5])}"
-        )
+    data = _gather(plan, table, labels)
+    recogniser = load_recogniser(lineage.shared if by_language else lineage, model)
+    data, too_long = _writable(data, recogniser)
     store = FeatureStore(table, recogniser.extractor)
-    dev = _spread(table.filter(pl.col("split") == "dev"), params.evaluation_rows)
-    work = run.work(start, inputs, *([labels] if labels else []))
-
-    def judge(rows: pl.DataFrame, what: str) -> Callable[[Recogniser], Errors]:
-        return _errors_on(what, rows, store, Batching.of(model), plan.normaliser)
-
-    heard_gold = _spread(table.filter(pl.col("split") == "gold"), TRAIN_EVALUATION_ROWS)
-    live = paths.training_log(run.iteration, run.name)
-    if experts:
-        del recogniser
-        after, told = train_language_adapters(
-            under, Material(gold, pseudo, replay, dev, heard_gold), store, params, model, mixture, scale,
-            params.seed, judge, folder, work, live, plan.normaliser,
-        )  # fmt: skip
-    else:
-        result = train_adapter(
-            recogniser, gold, pseudo, store, params, params.seed, judge(dev, "dev"), folder, work, start_from,
-            pick_workers(), judge(heard_gold, "gold") if len(heard_gold) else None, csv_log(live),
-            mode == "full", replay, mixture, scale, keep_best=bool(plan.replaces),
-        )  # fmt: skip
-        after = under.with_adapter(folder, scale=scale)
-        told = {
-            "steps": result.steps,
-            "kept_step": result.kept_step,
-            "kept_dev_error": result.kept_error,
-            "history": result.history,
-            "trainable_parameters": result.trainable,
-        }
-    after.write(paths.lineage(run.iteration, run.name))
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    run.notes |= {"trainable_parameters": told["trainable_parameters"], "adapter_bytes": size}
-    paths.write_json(
-        paths.details(run.iteration, run.name),
-        {
-            **told,
-            "gold": len(gold),
-            "pseudo": len(pseudo),
-            **({"replay": len(replay)} if replay else {}),
-            **({"too_long": long} if long else {}),
-            "adapter_bytes": size,
-        },
+    scorers = partial(make_scorer, store=store, batching=Batching.of(model), normaliser=plan.normaliser)
+    trainer = Trainer(store, scorers, plan.mixture, scale, plan.adapter.mode == "full", pick_workers())
+    job = TrainJob(
+        load=lambda: recogniser,
+        data=data,
+        params=_params(plan, _split(table, "gold")),
+        folder=paths.adapter(run.iteration, run.name),
+        work=run.work(start, paths.intake(run.iteration), *([labels] if labels else [])),
+        log=paths.training_log(run.iteration, run.name),
+        start_from=start_from,
+        keep_best=bool(plan.replaces),
     )
-    print(f"  dev error {told['kept_dev_error']:.1%} at step {told['kept_step']} of {told['steps']}")
+    jobs = [job]
+    if by_language:
+
+        def load(language: str) -> Recogniser:
+            return load_recogniser(lineage.of_language(language), model)
+
+        jobs = split_by_language(job, trainer.steps(job), plan.mixture.temperature, load)
+        shutil.rmtree(job.folder, ignore_errors=True)  # of a shared adapter, or of a language that is gone
+        del recogniser  # each language loads its own
+    results, after = [], lineage
+    for each in jobs:
+        if each.language:
+            utterances = len(each.data.gold) + len(each.data.pseudo)
+            print(f"  {each.language}: {each.params.steps} steps on {utterances} utterances")
+        results.append(trainer.train(each))
+        after = after.with_adapter(each.folder, each.language, scale)
+    after.write(paths.lineage(run.iteration, run.name))
+    _write_details(run, job, report(jobs, results), too_long)
+
+
+def _write_details(run: Run[TrainPlan], job: TrainJob, figures: dict[str, Any], too_long: list[str]) -> None:
+    """Write what the stage says of itself, and note its size."""
+    size = sum(path.stat().st_size for path in job.folder.rglob("*") if path.is_file())
+    run.notes |= {"trainable_parameters": figures["trainable_parameters"], "adapter_bytes": size}
+    counts = {"gold": len(job.data.gold), "pseudo": len(job.data.pseudo), "adapter_bytes": size}
+    if job.data.replay:
+        counts["replay"] = len(job.data.replay)
+    details = {**figures, **counts, **({"too_long": too_long} if too_long else {})}
+    paths.write_json(paths.details(run.iteration, run.name), details)
+    print(f"  dev error {figures['kept_dev_error']:.1%} at step {figures['kept_step']} of {figures['steps']}")

@@ -1,4 +1,4 @@
-"""Which utterances train at which step: a plan made from the seed alone, so that a run can be resumed."""
+"""Batches of a training: a plan made from the seed alone, so that a killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -7,21 +7,39 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ilt.asr.batching import cut_batches
+from ilt.params import MixtureParams, TrainParams
+from ilt.training.data import Example, TrainingData
 from ilt.training.mixture import language_weights
 
-__all__ = ["Example", "plan_batches"]
+__all__ = ["Composition", "plan_batches"]
 
 WINDOW = 8
 """Batches whose members are sorted by length together: little padding, still random."""
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A labelled utterance to train on."""
+@dataclass(frozen=True)
+class Composition:
+    """Size and composition of batches.
 
-    id: str
-    language: str
-    text: str
+    size:         utterances in a batch.
+    budget:       instead: as many utterances of like length as fill it, each counted as long as the longest of
+                  its batch, in the unit of lengths. Shares then hold over windows of batches, not in each.
+    gold_share:   share of gold in what is not replay; the rest are pseudo-labels.
+    replay_share: share of replay.
+    temperature:  of the languages within each group, see `ilt.training.mixture`.
+    """
+
+    size: int
+    budget: float | None = None
+    gold_share: float = 1.0
+    replay_share: float = 0.0
+    temperature: float = 1.0
+
+    @classmethod
+    def of(cls, params: TrainParams, mixture: MixtureParams, frame: float) -> Composition:
+        """Return what the parameters say, for lengths in frames of `frame` seconds."""
+        budget = params.batch_seconds and params.batch_seconds / frame
+        return cls(params.batch_size, budget, params.gold_share, mixture.replay_share, mixture.temperature)
 
 
 def _cycle(examples: Sequence[Example], rng: random.Random) -> Iterator[Example]:
@@ -32,14 +50,14 @@ def _cycle(examples: Sequence[Example], rng: random.Random) -> Iterator[Example]
 
 
 def _by_language(examples: Sequence[Example]) -> dict[str, list[Example]]:
-    found: dict[str, list[Example]] = {}
+    groups: dict[str, list[Example]] = {}
     for example in sorted(examples, key=lambda one: one.language):
-        found.setdefault(example.language, []).append(example)
-    return found
+        groups.setdefault(example.language, []).append(example)
+    return groups
 
 
-def _drawn(examples: Sequence[Example], rng: random.Random, temperature: float) -> Iterator[Example]:
-    """Examples without end: each language's own in passes, languages by n^(1/temperature)."""
+def _draws(examples: Sequence[Example], rng: random.Random, temperature: float) -> Iterator[Example]:
+    """Yield examples without end: each language's own in passes, languages by n^(1/temperature)."""
     if not examples:
         return
     if temperature == 1.0:
@@ -51,51 +69,40 @@ def _drawn(examples: Sequence[Example], rng: random.Random, temperature: float) 
         yield next(streams[rng.choices(names, weights)[0]])
 
 
-def plan_batches(
-    gold: Sequence[Example],
-    pseudo: Sequence[Example],
-    lengths: Mapping[str, int],
-    batch_size: int,
-    batches: int,
-    gold_share: float,
-    seed: int,
-    budget: float | None = None,
-    replay: Sequence[Example] = (),
-    replay_share: float = 0.0,
-    temperature: float = 1.0,
-) -> list[list[Example]]:
-    """The batches of a whole training stage.
+def _mean_length(data: TrainingData, lengths: Mapping[str, int], replay: bool) -> float:
+    known = [*data.gold, *data.pseudo, *(data.replay if replay else ())]
+    return sum(lengths[example.id] for example in known) / len(known)
 
-    Each window of batches holds `replay_share` examples of `replay`, and of the rest `gold_share` gold
-    examples and otherwise pseudo-labelled ones, each group shuffled anew on every pass. lengths: by id, in
-    any unit; like lengths share a batch. budget: instead of `batch_size` utterances, as many as fill this
-    length together, each counted as long as the longest of its batch; the shares are then held over windows,
-    not in each batch. temperature: of the languages within each group, see `ilt.training.mixture`.
+
+def plan_batches(
+    data: TrainingData, lengths: Mapping[str, int], composition: Composition, count: int, seed: int
+) -> list[list[Example]]:
+    """Return `count` batches: utterances of like length together, each group in passes, shuffled anew on each.
+
+    lengths: of the utterances by id, in any unit.
     """
     rng = random.Random(seed)
-    streams = [_drawn(group, rng, temperature) for group in (gold, pseudo, replay)]
-    replayed = replay_share if replay else 0.0
-    plan: list[list[Example]] = []
-    owed = owed_replay = 0.0
+    groups = (data.gold, data.pseudo, data.replay)
+    streams = [_draws(group, rng, composition.temperature) for group in groups]
+    replay_share = composition.replay_share if data.replay else 0.0
+    gold_share = composition.gold_share if data.pseudo else 1.0
+    budget, size = composition.budget, composition.size
     if budget is not None:
-        known = [*gold, *pseudo, *(replay if replayed else ())]
-        batch_size = max(1, round(budget / (sum(lengths[example.id] for example in known) / len(known))))
-    while len(plan) < batches:
-        size = (WINDOW if budget else min(WINDOW, batches - len(plan))) * batch_size
-        wanted_replay = size * replayed + owed_replay
-        again = min(size, round(wanted_replay))
-        owed_replay = wanted_replay - again
-        fresh = size - again
-        wanted = fresh * (gold_share if pseudo else 1.0) + owed
-        count = min(fresh, round(wanted))
-        owed = wanted - count
-        window = [
-            next(stream)
-            for stream, number in zip(streams, (count, fresh - count, again), strict=True)
-            for _ in range(number)
-        ]
+        size = max(1, round(budget / _mean_length(data, lengths, replay_share > 0)))
+    plan: list[list[Example]] = []
+    owed_gold = owed_replay = 0.0  # what rounding took from a window is given to the next
+    while len(plan) < count:
+        total = (WINDOW if budget else min(WINDOW, count - len(plan))) * size
+        replay_due = total * replay_share + owed_replay
+        replay = min(total, round(replay_due))
+        owed_replay = replay_due - replay
+        gold_due = (total - replay) * gold_share + owed_gold
+        gold = min(total - replay, round(gold_due))
+        owed_gold = gold_due - gold
+        wanted = (gold, total - replay - gold, replay)
+        window = [next(stream) for stream, number in zip(streams, wanted, strict=True) for _ in range(number)]
         window.sort(key=lambda example: (lengths[example.id], example.id))
-        parts = cut_batches(window, lambda example: lengths[example.id], None if budget else batch_size, budget)
+        parts = cut_batches(window, lambda example: lengths[example.id], None if budget else size, budget)
         rng.shuffle(parts)
         plan += parts
-    return plan[:batches]
+    return plan[:count]

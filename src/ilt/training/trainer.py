@@ -1,405 +1,223 @@
-"""Train one LoRA over a merged lineage, so that a killed run resumes and ends with the same bytes."""
+"""Trainer: runs the jobs of a stage. A killed job resumes and ends with the same bytes."""
 
 from __future__ import annotations
 
-import json
 import math
-import re
 import shutil
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
-from safetensors.torch import load_file, save_file
 
 from ilt.asr.batching import MemoryLimit, prefetched
 from ilt.asr.device import is_out_of_memory
 from ilt.asr.features import FeatureStore
-from ilt.asr.lineage import FULL
-from ilt.asr.recogniser import Recogniser
 from ilt.errors import IltError
 from ilt.evaluation.scoring import rate
-from ilt.params import MixtureParams, TrainParams
-from ilt.paths import read_json, replacing, write_json
+from ilt.params import MixtureParams
+from ilt.paths import replacing
 from ilt.progress import progress
-from ilt.training.adam import pack_adam, unpack_adam
-from ilt.training.batches import Example, plan_batches
+from ilt.training.averaging import WeightAverage
+from ilt.training.batches import Composition, plan_batches
+from ilt.training.checkpoint import Checkpoint
+from ilt.training.data import Example
+from ilt.training.full import AllWeights
+from ilt.training.gradients import add_gradients
+from ilt.training.jobs import TrainJob
+from ilt.training.log import csv_log
+from ilt.training.lora import add_lora, load_lora, save_adapter, scaled
+from ilt.training.results import TrainResult
+from ilt.training.schedule import averaging_steps, evaluation_steps, learning_rate_at, total_steps
+from ilt.training.selection import Scorer, select_checkpoint
 from ilt.training.specaugment import spec_augment
 
-__all__ = ["Errors", "TrainResult", "kept", "learning_rate_at", "total_steps", "train_adapter"]
+__all__ = ["Trainer"]
 
 CHECKPOINT_EVERY = 40
+"""Steps between two checkpoints, beside those at evaluations."""
 
-CLEAR_ERRORS = 1.96
-"""Standard errors from which on a difference is clear: those of a two-sided interval of 95 %."""
+LOSS_WINDOW = 20
+"""Steps that the loss in logs and histories is a running mean over."""
 
-Errors = tuple[np.ndarray, np.ndarray]
-"""Errors and reference units of each utterance, as `ilt.evaluation.scoring.frame_errors` counts them."""
+SMALLER_BATCHES = "this stage's batch_size, batch_seconds or gradient_checkpointing would save the trying"
+LESS_MEMORY = (
+    "this stage's gradient_checkpointing: true or lora.encoder: false, model.dtype: bfloat16, shorter "
+    "utterances (corpus.max_duration) or a smaller model need less"
+)
 
 
 @dataclass(frozen=True)
-class TrainResult:
-    """What a training stage reports. kept_error: error rate on dev of the adapter that was kept."""
+class Trainer:
+    """What all trainings of a stage share.
 
-    steps: int
-    kept_step: int
-    kept_error: float
-    history: list[dict[str, float]]
-    trainable: int
-
-
-def total_steps(params: TrainParams, gold: int, seconds: float, replay_share: float = 0.0) -> int:
-    """Optimiser steps of a stage; an epoch is one pass over `gold` examples, which last `seconds`."""
-    if params.steps is not None:
-        return params.steps
-    assert params.epochs is not None
-    epoch, batch = (gold, params.batch_size) if params.batch_seconds is None else (seconds, params.batch_seconds)
-    share = max(params.gold_share, 1e-9) * (1 - replay_share)
-    per_step = batch * params.gradient_accumulation * share
-    return max(1, math.ceil(params.epochs * epoch / per_step))
-
-
-def learning_rate_at(step: int, steps: int, params: TrainParams) -> float:
-    """Linear warm-up, then a cosine to a tenth. `step` counts from 1."""
-    assert params.learning_rate is not None
-    warm = max(1.0, params.warmup * steps)
-    if step <= warm:
-        return params.learning_rate * step / warm
-    share = (step - warm) / max(1.0, steps - warm)
-    return params.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share)))
-
-
-def kept(measured: Sequence[Errors], keep_best: bool = False) -> int:
-    """Which of the checkpoints is kept, from their errors on the same rows, in the order of training.
-
-    The last that is not clearly worse than the best: whose error rate is not more than `CLEAR_ERRORS`
-    standard errors of the paired difference, over utterances, above the least. So a small dev set does not
-    throw away by chance what was learnt, and a stage that does clear harm leaves the model as it found it.
-    After the rule of one standard error (Breiman et al. 1984, Classification and Regression Trees).
-    keep_best: the best instead, for a training so long that it is expected to get worse.
+    store:       features of all utterances.
+    make_scorer: makes, of rows and their name (dev, gold), what measures a model on them.
+    scale:       what adapters will be used with (`adapter.scale`), and are therefore measured with.
+    full:        train all weights instead of a LoRA.
+    workers:     processes that prepare features.
     """
-    rates = [rate(*errors) for errors in measured]
-    best = int(np.argmin(rates))
-    if keep_best:
-        return best
-    for number in range(len(measured) - 1, best, -1):
-        difference = measured[number][0] - measured[best][0]
-        deviation = float(difference.std() * np.sqrt(len(difference)) / max(1, measured[best][1].sum()))
-        if rates[number] - rates[best] <= CLEAR_ERRORS * deviation:
-            return number
-    return best
+
+    store: FeatureStore
+    make_scorer: Callable[[pl.DataFrame, str], Scorer]
+    mixture: MixtureParams = MixtureParams()  # noqa: RUF009 - frozen
+    scale: float = 1.0
+    full: bool = False
+    workers: int = 0
+
+    @property
+    def frame(self) -> float:
+        """Seconds between two frames."""
+        return self.store.extractor.hop_length / self.store.extractor.sampling_rate
+
+    def steps(self, job: TrainJob) -> int:
+        """Return the optimiser steps of a job."""
+        seconds = self.frame * sum(self.store.frames[example.id] for example in job.data.gold)
+        replay_share = self.mixture.replay_share if job.data.replay else 0.0
+        return total_steps(job.params, len(job.data.gold), seconds, replay_share)
+
+    def train(self, job: TrainJob) -> TrainResult:
+        """Train an adapter, and save the candidate that `select_checkpoint` keeps to the job's folder.
+
+        A candidate is made at each evaluation; the first is the model as it was given, so that no stage has to
+        leave a worse one behind. A batch that memory does not hold goes through in parts, with a message.
+        Raises IltError for a loss that is not finite, and where memory does not hold one utterance.
+        """
+        return _Training(self, job).run()
 
 
-def _with_lora(recogniser: Recogniser, params: TrainParams, start_from: Path | None, seed: int) -> Any:
-    from peft import LoraConfig, PeftModel, get_peft_model
+class _Training:
+    """One job under way: its model, its batches, and what was measured so far."""
 
-    torch.manual_seed(seed)
-    model, lora = recogniser.model, params.lora
-    if start_from is not None:
-        return PeftModel.from_pretrained(model, str(start_from), is_trainable=True)  # type: ignore[arg-type]
-    held = Counter(id(weight) for module in model.modules() for weight in module._parameters.values())
-    linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    layers = {name for name, module in linear.items() if held[id(module.weight)] == 1}
-    tied = {name.rpartition(".")[2] for name in linear.keys() - layers}
-    if asked := sorted(set(lora.target_modules) & tied):
-        raise IltError(
-            f"lora.target_modules: {', '.join(asked)} of {recogniser.lineage.id} shares its weight with "
-            "another module (an output layer with the embedding), which merging changes too: leave it out"
+    def __init__(self, trainer: Trainer, job: TrainJob) -> None:
+        self.trainer, self.job, params = trainer, job, job.params
+        self.steps = trainer.steps(job)
+        self.batches = plan_batches(
+            job.data,
+            trainer.store.frames,
+            Composition.of(params, trainer.mixture, trainer.frame),
+            self.steps * params.gradient_accumulation,
+            params.seed,
         )
-    if not lora.encoder:
-        layers = {name for name in layers if not name.startswith(recogniser.encoder_prefix)}
-    there = {name.rpartition(".")[2] for name in layers}
-    targets = sorted(set(lora.target_modules) & there)
-    if not targets:
-        raise IltError(
-            f"lora.target_modules {lora.target_modules}: {recogniser.lineage.id} has no linear layer of such "
-            f"a name; it has {', '.join(sorted(there))}"
-        )
-    config = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha or 2 * lora.r,  # type: ignore[arg-type]
-        lora_dropout=lora.dropout,
-        target_modules=targets,
-        exclude_modules=None if lora.encoder else rf"{re.escape(recogniser.encoder_prefix)}.*",
-        # task_type stays unset: SEQ_2_SEQ_LM would pass input_ids, which Whisper does not take.
-    )
-    return get_peft_model(model, config)  # type: ignore[arg-type]
+        self.recogniser = job.load()
+        self.model = self._trainable()
+        trained = [(name, weight) for name, weight in self.model.named_parameters() if weight.requires_grad]
+        self.weights = [weight for _, weight in trained]
+        self.optimiser = torch.optim.AdamW(self.weights, lr=0.0, weight_decay=params.weight_decay)
+        if params.gradient_checkpointing:
+            self.recogniser.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        self.average = WeightAverage(self.weights, averaging_steps(self.steps, params.average))
+        self.checkpoint = Checkpoint(job.work, [name for name, _ in trained], self.optimiser, self.average)
+        self.state = self.checkpoint.load()
+        self.score_dev = trainer.make_scorer(job.data.dev, "dev")
+        sample = job.data.gold_sample
+        self.score_gold = trainer.make_scorer(sample, "gold") if len(sample) else None
+        self.limit = MemoryLimit(SMALLER_BATCHES, LESS_MEMORY)
 
+    def _trainable(self) -> Any:
+        """Return the model with what is trained: a fresh LoRA, the one to go on with, or all weights."""
+        if self.trainer.full:
+            return AllWeights(self.recogniser.model)
+        if self.job.start_from is not None:
+            return load_lora(self.recogniser, self.job.start_from)
+        return add_lora(self.recogniser, self.job.params.lora, self.job.params.seed)
 
-def _save_adapter(peft_model: Any, folder: Path, base: str) -> None:
-    with replacing(folder) as temporary:
-        peft_model.save_pretrained(str(temporary), safe_serialization=True)
-        (temporary / "README.md").unlink(missing_ok=True)
-        path = temporary / "adapter_config.json"
-        config = json.loads(path.read_text(encoding="utf-8"))
-        config["base_model_name_or_path"] = base
-        config["target_modules"] = sorted(config["target_modules"])
-        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    def run(self) -> TrainResult:
+        state, steps = self.state, self.steps
+        if not state.step:
+            self._evaluate({"step": 0})
+        log = csv_log(self.job.log) if self.job.log else lambda _: None
+        for entry in state.history:
+            log(entry)
+        evaluated = evaluation_steps(steps, self.job.params.evaluations)
+        to_do = range(state.step + 1, steps + 1)
+        prepared = prefetched(self._features, to_do, self.trainer.workers)
+        with progress("train", steps, state.step) as advance:
+            for step, features in zip(to_do, prepared, strict=True):
+                loss = self._step(step, features)
+                state.step = step
+                state.loss += (loss - state.loss) / min(step, LOSS_WINDOW)
+                advance(f"loss {state.loss:.3f}")
+                entry = {"step": step, "loss": round(state.loss, 6)}
+                if step in evaluated:
+                    self._evaluate(entry)
+                log(entry)
+                if step in evaluated or step % CHECKPOINT_EVERY == 0:
+                    self.checkpoint.save(state)
+        return self._finish()
 
+    def _step_batches(self, step: int) -> list[list[Example]]:
+        each = self.job.params.gradient_accumulation
+        return self.batches[(step - 1) * each : step * each]
 
-class _AllWeights:
-    """All weights of a model in training, with the face of PEFT's model that `train_adapter` uses."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        self.model = model
-        # What the model's authors froze (Whisper's sinusoids) stays frozen.
-        self.start = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-
-    def train(self) -> None:
-        self.model.train()
-
-    def eval(self) -> None:
-        self.model.eval()
-
-    def named_parameters(self) -> Any:
-        return self.model.named_parameters()
-
-    def save_pretrained(self, folder: str, safe_serialization: bool = True) -> None:  # noqa: ARG002
-        """The differences to where the training started, as safetensors, and a config that says so."""
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        now = dict(self.model.named_parameters())
-        changed = {name: (now[name].detach() - old).contiguous() for name, old in self.start.items()}
-        save_file(changed, path / "adapter_model.safetensors")
-        config = {"peft_type": FULL, "target_modules": []}
-        (path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
-
-
-def _at_scale(evaluate: Callable[[Recogniser], Errors], scale: float) -> Callable[[Recogniser], Errors]:
-    """`evaluate` of the model as it will be used: with this much of the adapter."""
-    from peft.tuners.lora import LoraLayer
-
-    def judged(recogniser: Recogniser) -> Errors:
-        layers = [module for module in recogniser.model.modules() if isinstance(module, LoraLayer)]
-        for layer in layers:
-            layer.scale_layer(scale)
-        try:
-            return evaluate(recogniser)
-        finally:
-            for layer in layers:
-                layer.unscale_layer()
-
-    return judged
-
-
-class _Checkpoint:
-    """Adapter, optimiser state and history, in a folder that outlives the stage's outs."""
-
-    def __init__(self, work: Path) -> None:
-        self.work = work
-        self.state, self.tensors = work / "state.json", work / "tensors.safetensors"
-        self.kept = work / "kept"
-
-    def save(
-        self,
-        step: int,
-        history: list[dict[str, float]],
-        measured: list[Errors],
-        running: float,
-        names: list[str],
-        optimiser: Any,
-    ) -> None:
-        tensors = pack_adam(names, optimiser)
-        with replacing(self.tensors) as temporary:
-            save_file(tensors, temporary, {"step": str(step)})
-        state = {
-            "step": step,
-            "history": history,
-            "errors": [errors.tolist() for errors, _ in measured],
-            "units": measured[0][1].tolist(),
-            "running": running,
-        }
-        write_json(self.state, state)
-
-    def load(self, names: list[str], optimiser: Any) -> tuple[int, list[dict[str, float]], list[Errors], float]:
-        nothing: tuple[int, list[dict[str, float]], list[Errors], float] = (0, [], [], 0.0)
-        if not self.state.is_file() or not self.tensors.is_file():
-            return nothing
-        state = read_json(self.state)
-        if "units" not in state:
-            return nothing  # of a version that kept other things
-        from safetensors import safe_open
-
-        with safe_open(self.tensors, "pt") as file:
-            if file.metadata()["step"] != str(state["step"]):
-                return nothing  # killed between the two files: start over rather than guess
-        unpack_adam(load_file(self.tensors), names, optimiser, int(state["step"]))
-        units = np.array(state["units"])
-        counts = [(np.array(errors), units) for errors in state["errors"]]
-        return int(state["step"]), list(state["history"]), counts, float(state["running"])
-
-
-def _backward(
-    recogniser: Recogniser,
-    batch: Sequence[Example],
-    features: Sequence[torch.Tensor],
-    params: TrainParams,
-    limit: MemoryLimit,
-) -> float:
-    """Add the gradients of one batch, in as many parts as memory asks for; its share of the step's loss.
-
-    Parts weigh as many tokens as they have, so that the gradient is that of the whole batch.
-    """
-    languages, texts = [e.language for e in batch], [e.text for e in batch]
-    total = 0.0
-    for part in limit.parts([feature.shape[1] for feature in features]):
-        loss = recogniser.loss(features[part], languages[part], texts[part], params.label_smoothing)
-        if part != slice(0, len(batch)):
-            tokens = recogniser.label_tokens(languages[part], texts[part])
-            loss = loss * (tokens / recogniser.label_tokens(languages, texts))
-        (loss / params.gradient_accumulation).backward()
-        total += loss.item() / params.gradient_accumulation
-    return total
-
-
-def train_adapter(
-    recogniser: Recogniser,
-    gold: Sequence[Example],
-    pseudo: Sequence[Example],
-    store: FeatureStore,
-    params: TrainParams,
-    seed: int,
-    evaluate: Callable[[Recogniser], Errors],
-    folder: Path,
-    work: Path,
-    start_from: Path | None = None,
-    workers: int = 0,
-    train_error: Callable[[Recogniser], Errors] | None = None,
-    log: Callable[[int, Mapping[str, float]], None] | None = None,
-    full: bool = False,
-    replay: Sequence[Example] = (),
-    mixture: MixtureParams = MixtureParams(),  # noqa: B008  frozen
-    scale: float = 1.0,
-    keep_best: bool = False,
-) -> TrainResult:
-    """Train a LoRA and save the one that is `kept`, by `evaluate` (errors of generated text), to `folder`.
-
-    The fresh LoRA, which changes nothing, is the first candidate.
-
-    start_from: an adapter to train on with, instead of a fresh one. full: train all weights instead. work:
-    where checkpoints lie. workers: processes that prepare features. train_error: measured where `evaluate`
-    is, told in the history and else without effect. log: told the loss of each step, and all that is
-    measured; first what a killed run left. replay, mixture: what else a batch is made of. scale: what the
-    adapter will be used with (`merge.scale`), and is therefore judged with. keep_best: see `kept`. A batch
-    that memory does not hold goes through in halves, with a message. Raises IltError for a loss that is not
-    finite, and where memory does not even hold one utterance.
-    """
-    frame = recogniser.extractor.hop_length / recogniser.extractor.sampling_rate
-    replay_share = mixture.replay_share if replay else 0.0
-    seconds = frame * sum(store.frames[example.id] for example in gold)
-    steps = total_steps(params, len(gold), seconds, replay_share)
-    plan = plan_batches(
-        gold,
-        pseudo,
-        store.frames,
-        params.batch_size,
-        steps * params.gradient_accumulation,
-        params.gold_share,
-        seed,
-        params.batch_seconds and params.batch_seconds / frame,
-        replay,
-        replay_share,
-        mixture.temperature,
-    )
-    peft_model = _AllWeights(recogniser.model) if full else _with_lora(recogniser, params, start_from, seed)
-    trained = [(name, p) for name, p in peft_model.named_parameters() if p.requires_grad]
-    names, parameters = [name for name, _ in trained], [p for _, p in trained]
-    optimiser = torch.optim.AdamW(parameters, lr=0.0, weight_decay=params.weight_decay)
-    if params.gradient_checkpointing:
-        recogniser.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
-    judged, heard_gold = evaluate, train_error or evaluate
-    if scale != 1.0:
-        judged, heard_gold = _at_scale(judged, scale), _at_scale(heard_gold, scale)
-    checkpoint = _Checkpoint(work)
-    done, history, errors, running = checkpoint.load(names, optimiser)
-    marks = {round(steps * (n + 1) / params.evaluations) for n in range(params.evaluations)}
-
-    def measured() -> dict[str, float]:
-        peft_model.eval()
-        errors.append(judged(recogniser))
-        found = {"dev_error": round(rate(*errors[-1]), 6)}
-        return found if train_error is None else {**found, "train_error": round(rate(*heard_gold(recogniser)), 6)}
-
-    def tell(entry: dict[str, float]) -> None:
-        if log is not None:
-            log(int(entry["step"]), {name: value for name, value in entry.items() if name != "step"})
-
-    if not done:
-        # What the stage starts from is a candidate too: a stage must not leave a worse model behind.
-        history = [{"step": 0, **measured()}]
-        _save_adapter(peft_model, checkpoint.kept, recogniser.lineage.id)
-    for entry in history:
-        tell(entry)
-    limit = MemoryLimit(
-        "this stage's batch_size, batch_seconds or gradient_checkpointing would save the trying",
-        "this stage's gradient_checkpointing: true or lora.encoder: false, model.dtype: bfloat16, shorter "
-        "utterances (corpus.max_duration) or a smaller model need less",
-    )
-
-    def step_batches(step: int) -> list[list[Example]]:
-        first = (step - 1) * params.gradient_accumulation
-        return plan[first : first + params.gradient_accumulation]
-
-    def step_features(step: int) -> list[list[torch.Tensor]]:
-        """What is heard in a step, augmented: it follows from seed and step alone."""
-        rng = np.random.default_rng([seed, step])
-        heard = [[store[e.id] for e in batch] for batch in step_batches(step)]
+    def _features(self, step: int) -> list[list[torch.Tensor]]:
+        """Return the augmented features of a step: they follow from seed and step alone."""
+        params, longest = self.job.params, self.recogniser.max_frames
+        rng = np.random.default_rng([params.seed, step])
+        clean = [[self.trainer.store[example.id] for example in batch] for batch in self._step_batches(step)]
         return [
             [
-                spec_augment(one, params.spec_augment, rng, batch[number - 1], frame, recogniser.max_frames)
+                # The utterance before it in the batch is its background.
+                spec_augment(one, params.spec_augment, rng, batch[number - 1], self.trainer.frame, longest)
                 for number, one in enumerate(batch)
             ]
-            for batch in heard
+            for batch in clean
         ]
 
-    prepared = prefetched(step_features, range(done + 1, steps + 1), workers)
-    with progress("train", steps, done) as advance:
-        for step, features in zip(range(done + 1, steps + 1), prepared, strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate_at(step, steps, params)
-            peft_model.train()
-            while True:
-                torch.manual_seed(seed * 1_000_003 + step)  # LoRA dropout
-                optimiser.zero_grad()
-                try:
-                    loss_value = 0.0
-                    for batch, heard in zip(step_batches(step), features, strict=True):
-                        loss_value += _backward(recogniser, batch, heard, params, limit)
-                    break
-                except RuntimeError as failure:
-                    if not is_out_of_memory(failure):
-                        raise
-                limit.halve()
-            if not math.isfinite(loss_value):
-                raise IltError(
-                    f"the loss is {loss_value} at step {step}: the training diverged; "
-                    "lower learning_rate or look at the audio of this batch: "
-                    + ", ".join(e.id for e in step_batches(step)[0][:4])
-                )
-            torch.nn.utils.clip_grad_norm_(parameters, params.max_grad_norm)
-            optimiser.step()
-            running += (loss_value - running) / min(step, 20)
-            advance(f"loss {running:.3f}")
-            entry = {"step": step, "loss": round(running, 6)}
-            if step in marks:
-                entry |= measured()
-                history.append(entry)
-                if kept(errors, keep_best) == len(errors) - 1:
-                    _save_adapter(peft_model, checkpoint.kept, recogniser.lineage.id)
-            tell(entry)
-            if step in marks or step % CHECKPOINT_EVERY == 0:
-                checkpoint.save(step, history, errors, running, names, optimiser)
-    with replacing(folder) as temporary:
-        shutil.copytree(checkpoint.kept, temporary)
-    entry = history[kept(errors, keep_best)]
-    return TrainResult(
-        steps=steps,
-        kept_step=int(entry["step"]),
-        kept_error=entry["dev_error"],
-        history=history,
-        trainable=sum(p.numel() for p in parameters),
-    )
+    def _step(self, step: int, features: list[list[torch.Tensor]]) -> float:
+        """Change the weights by one optimiser step; return its loss."""
+        params, batches = self.job.params, self._step_batches(step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate_at(step, self.steps, params)
+        self.model.train()
+        while True:
+            torch.manual_seed(params.seed * 1_000_003 + step)  # LoRA dropout
+            self.optimiser.zero_grad()
+            try:
+                loss = add_gradients(self.recogniser, batches, features, params.label_smoothing, self.limit)
+                break
+            except RuntimeError as failure:
+                if not is_out_of_memory(failure):
+                    raise
+            self.limit.halve()
+        if not math.isfinite(loss):
+            raise IltError(
+                f"the loss is {loss} at step {step}: the training diverged; lower learning_rate or look at the "
+                "audio of this batch: " + ", ".join(example.id for example in batches[0][:4])
+            )
+        torch.nn.utils.clip_grad_norm_(self.weights, params.max_grad_norm)
+        self.optimiser.step()
+        self.average.update(step)
+        return loss
+
+    def _evaluate(self, entry: dict[str, float]) -> None:
+        """Measure the candidate of a step into `entry` and the state; save it if it is the one to keep so far."""
+        state = self.state
+        self.model.eval()
+        with self.average.applied(int(entry["step"])):
+            with scaled(self.recogniser.model, self.trainer.scale):
+                state.errors.append(self.score_dev(self.recogniser))
+                entry["dev_error"] = round(rate(*state.errors[-1]), 6)
+                if self.score_gold is not None:
+                    on_gold = self.score_gold(self.recogniser)
+                    entry["train_error"] = round(rate(*on_gold), 6)
+                    state.gold_units = int(on_gold[1].sum())
+            state.history.append(entry)
+            if select_checkpoint(state.errors, self.job.keep_best) == len(state.errors) - 1:
+                save_adapter(self.model, self.checkpoint.adapter, self.recogniser.lineage.id)
+
+    def _finish(self) -> TrainResult:
+        with replacing(self.job.folder) as temporary:
+            shutil.copytree(self.checkpoint.adapter, temporary)
+        kept = self.state.history[select_checkpoint(self.state.errors, self.job.keep_best)]
+        return TrainResult(
+            steps=self.steps,
+            kept_step=int(kept["step"]),
+            kept_dev_error=kept["dev_error"],
+            history=self.state.history,
+            trainable_parameters=sum(weight.numel() for weight in self.weights),
+            dev_units=int(self.state.errors[0][1].sum()),
+            gold_units=self.state.gold_units,
+        )
