@@ -25,6 +25,7 @@ class Settings:
     """Parameters of a report.
 
     previous:        the iteration before each.
+    audio_contexts:  of the `base` and of the `iterations`: full, or batch (cut to what a batch needs).
     mode:            `adapter.mode`.
     bootstrap, seed: samples and seed of the intervals.
     price_per_hour:  of the machine, None where it is not declared.
@@ -32,6 +33,7 @@ class Settings:
 
     previous: dict[str, str]
     model_id: str
+    audio_contexts: dict[str, str]
     mode: str
     normaliser: str
     bootstrap: int

@@ -25,6 +25,7 @@ __all__ = ["write_report"]
 
 DATA_FILES = "page/page.*"
 
+CONTEXTS = {"full": "its full audio context", "batch": "an audio context cut to the batch"}
 KINDS = {"gain": "clear gain", "loss": "worse", "unclear": "not clear", "skipped": "skipped"}
 """Words for the kinds of gain."""
 
@@ -81,7 +82,7 @@ def _environment() -> Environment:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"percent": percent, "interval": interval, "direction": direction, "gain_kind": gain_kind}
-    environment.globals |= {"language_name": language_name, "KINDS": KINDS, "ALL": ALL}
+    environment.globals |= {"language_name": language_name, "KINDS": KINDS, "CONTEXTS": CONTEXTS, "ALL": ALL}
     return environment
 
 

@@ -20,12 +20,16 @@ TABLES = ("history", "funnel", "calibration", "churn")
 
 
 class ReportPlan(Plan):
-    """iterations: in their order. previous: the iteration before each. seed, bootstrap: of the intervals."""
+    """iterations: in their order. previous: the iteration before each. seed, bootstrap: of the intervals.
+
+    audio_contexts: of the base and of the iterations, as `model.audio_context` has them.
+    """
 
     seed: int
     iterations: list[str]
     previous: dict[str, str]
     model_id: str
+    audio_contexts: dict[str, str]
     mode: str
     normaliser: str
     bootstrap: int
@@ -39,6 +43,7 @@ def resolve(resolved: Resolved, _: str) -> ReportPlan:
         iterations=resolved.order,
         previous={name: resolved.prev(name) for name in resolved.order},
         model_id=params.model.id,
+        audio_contexts={"base": params.baseline.audio_context, "iterations": params.model.audio_context},
         mode=params.adapter.mode,
         normaliser=params.evaluate.normaliser,
         bootstrap=params.evaluate.bootstrap,
