@@ -20,6 +20,7 @@ from ilt.asr.lineage import base_lineage
 from ilt.asr.transcribe import perturb, transcribe_table
 from ilt.errors import IltError
 from ilt.params import LoraParams, RecogniserParams, SpecAugmentParams, TrainParams
+from ilt.stages._stage import Run, stage_named
 from ilt.stages.plan import resolve
 from ilt.training.data import Example, TrainingData
 from ilt.training.jobs import TrainJob
@@ -159,13 +160,15 @@ def test_unknown_languages_are_one_error_and_mapped_ones_are_said_in_the_table()
         assert frame["reason"].to_list() == ["kept: gold; decoded as en", "undecided"]
 
 
-def test_the_plan_takes_the_mapping_to_every_stage_that_needs_it(tmp_path, write_params):
+def test_the_plan_takes_the_mapping_to_every_stage_that_needs_it(tmp_path, base_folder, write_params):
     from ilt.params import load_params
 
-    files = resolve(load_params(write_params(tmp_path, {"languages": {"pcm": {"as": "en"}}})))
-    mapped = {"pcm": "en"}
-    assert files["corpus"]["model"]["languages"] == files["it1/label"]["model"]["languages"] == mapped
-    assert files["it1/select"]["languages"] == files["it2/fix"]["model"]["languages"] == mapped
+    changes = {"model.id": str(base_folder), "languages": {"pcm": {"as": "en"}}}
+    resolved, mapped = resolve(load_params(write_params(tmp_path, changes))), {"pcm": "en"}
+    for name in ("corpus", "select"):
+        assert stage_named(name).resolve(resolved, "it1").language_alias == mapped
+    for name in ("baseline", "focus", "label", "feedback", "correct", "fix", "predict"):
+        assert stage_named(name).resolve(resolved, "it1").model.languages == mapped
     for wrong in ({"model.languages": mapped}, {"languages": {"pcm": {"as": "mdw"}, "mdw": {"as": "en"}}}):
         with pytest.raises(IltError, match=r"languages\.(CODE|mdw)\.as"):
             load_params(write_params(tmp_path, wrong))
@@ -177,8 +180,6 @@ def test_a_corpus_in_an_unknown_language_is_refused_until_the_language_is_mapped
     from ilt import paths
     from ilt.corpus.table import UTTERANCE_TABLE
     from ilt.params import load_params
-    from ilt.stages import corpus
-    from ilt.stages._stage import Stage
 
     monkeypatch.chdir(tmp_path)
     rows = spoken_table.filter(pl.col("language") == "en")
@@ -191,23 +192,21 @@ def test_a_corpus_in_an_unknown_language_is_refused_until_the_language_is_mapped
     lines.append({"audio_filepath": "test.flac", "text": "two", "lang": "pcm", "split": "test"})
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
 
-    def stage(**languages):
+    def run(more=()):
         changes = {
             "model.id": str(folders["tiny to large-v2"]), "corpus.source": "manifest",
-            "corpus.manifest": "m.jsonl", "languages": languages,
+            "corpus.manifest": "m.jsonl",
         }  # fmt: skip
-        plans = resolve(load_params(write_params(tmp_path, changes)))
-        return Stage("corpus", "base", plans["corpus"])
+        resolved = resolve(load_params(write_params(tmp_path, changes | dict(more))))
+        corpus = stage_named("corpus")
+        corpus.body(Run(corpus, "base", corpus.resolve(resolved, "base"), code=""))
 
     with pytest.raises(IltError, match=r"4 found(.|\n)*m\.jsonl:1.*'pcm'.*languages: \{pcm: \{as"):
-        corpus.body(stage())
+        run()
     assert not paths.UTTERANCES.exists()
-    demo = stage()
-    demo.values["corpus"] |= {"source": "demo"}
-    demo.values["model"] |= {"id": str(folders[ENGLISH])}
-    with pytest.raises(IltError, match=r"'ar', 'bn', .*English alone"):
-        corpus.body(demo)
-    corpus.body(stage(pcm={"as": "en"}))
+    with pytest.raises(IltError, match=r"'de', 'es', .*English alone"):
+        run({"corpus.source": "demo", "model.id": str(folders[ENGLISH])})
+    run({"languages": {"pcm": {"as": "en"}}})
     assert set(UTTERANCE_TABLE.read(paths.UTTERANCES)["language"]) == {"pcm"}
 
 

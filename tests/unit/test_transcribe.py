@@ -9,16 +9,15 @@ from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage
 from ilt.asr.transcribe import perturb, transcribe_table
 from ilt.demo.corpus import demo_corpus
-from ilt.params import load_params
+from ilt.params import DemoParams, RecogniserParams
 
 
 @pytest.fixture(scope="module")
 def setting(base_folder):
-    params = load_params()
     counts = {"gold": 3, "pool": 3, "dev": 3, "test": 3, "retention": 0}
-    demo = params.corpus.demo.model_copy(update={"languages": ["en", "ru"], **counts})
+    demo = DemoParams(languages=["en", "ru"], **counts)
     rows, _ = demo_corpus(demo, seed=3, max_duration=6.0)
-    recogniser = load_recogniser(base_lineage(str(base_folder), None), params.model)
+    recogniser = load_recogniser(base_lineage(str(base_folder), None), RecogniserParams(id=str(base_folder)))
     return recogniser, rows, FeatureStore(rows, recogniser.extractor, 0)
 
 
