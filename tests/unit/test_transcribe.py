@@ -4,10 +4,11 @@ import polars as pl
 import pytest
 
 from ilt.asr import transcribe
+from ilt.asr.batching import Batching
 from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage
-from ilt.asr.transcribe import perturb, transcribe_table
+from ilt.asr.transcribe import Decoding, perturb, transcribe_table
 from ilt.demo.corpus import demo_corpus
 from ilt.params import DemoParams, RecogniserParams
 
@@ -24,7 +25,7 @@ def setting(base_folder):
 def test_a_killed_run_goes_on_from_its_last_shard(setting, tmp_path, monkeypatch):
     recogniser, rows, store = setting
     monkeypatch.setattr(transcribe, "SHARD", 2)
-    whole = transcribe_table(recogniser, rows, store, batch_size=2)
+    whole = transcribe_table(recogniser, rows, store, Decoding(Batching(2)))
 
     class Counting:
         """The recogniser, until it is killed in the middle of a batch."""
@@ -41,16 +42,18 @@ def test_a_killed_run_goes_on_from_its_last_shard(setting, tmp_path, monkeypatch
             return recogniser.transcribe(*arguments)
 
     with pytest.raises(RuntimeError, match="killed"):
-        transcribe_table(Counting(5), rows, store, batch_size=2, work=tmp_path)
+        transcribe_table(Counting(5), rows, store, Decoding(Batching(2)), work=tmp_path)
     rest = Counting(100)
-    assert transcribe_table(rest, rows, store, batch_size=2, work=tmp_path).equals(whole)
+    assert transcribe_table(rest, rows, store, Decoding(Batching(2)), work=tmp_path).equals(whole)
     assert rest.calls == len(rows) // 2 - 4  # two shards of two batches were finished
 
 
 def test_the_order_of_rows_does_not_matter(setting):
     recogniser, rows, store = setting
-    straight = transcribe_table(recogniser, rows, store, batch_size=4)
-    shuffled = transcribe_table(recogniser, rows.sample(fraction=1.0, shuffle=True, seed=1), store, batch_size=4)
+    straight = transcribe_table(recogniser, rows, store, Decoding(Batching(4)))
+    shuffled = transcribe_table(
+        recogniser, rows.sample(fraction=1.0, shuffle=True, seed=1), store, Decoding(Batching(4))
+    )
     assert straight.equals(shuffled)
 
 
@@ -64,10 +67,10 @@ def test_perturbed_speech_is_faster_and_always_the_same(setting):
 
 def test_evidence_is_complete(setting):
     recogniser, rows, store = setting
-    heard = transcribe_table(recogniser, rows, store, batch_size=4, embed=True)
-    assert heard["avg_logprob"].is_between(-20, 0).all()
-    assert (heard["min_logprob"] <= heard["avg_logprob"] + 1e-6).all()
-    assert heard["no_speech_prob"].is_between(0, 1).all()
-    assert set(heard["detected_language"]) <= set(recogniser.language_ids)
-    assert heard["embedding"].list.len().unique().to_list() == [recogniser.model.config.d_model]
-    assert heard.select(pl.all().exclude("embedding").null_count()).row(0) == (0,) * (heard.width - 1)
+    decoded = transcribe_table(recogniser, rows, store, Decoding(Batching(4), embed=True))
+    assert decoded["avg_logprob"].is_between(-20, 0).all()
+    assert (decoded["min_logprob"] <= decoded["avg_logprob"] + 1e-6).all()
+    assert decoded["no_speech_prob"].is_between(0, 1).all()
+    assert set(decoded["detected_language"]) <= set(recogniser.language_ids)
+    assert decoded["embedding"].list.len().unique().to_list() == [recogniser.model.config.d_model]
+    assert decoded.select(pl.all().exclude("embedding").null_count()).row(0) == (0,) * (decoded.width - 1)
