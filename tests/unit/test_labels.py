@@ -107,7 +107,7 @@ def test_the_first_text_wins_ties(other):
 
 
 def _rows(**columns):
-    """Pool rows of one language, with defaults for what a test does not say."""
+    """Pool rows of one language, with defaults for the columns that a test does not give."""
     count = len(next(iter(columns.values())))
     values = {
         "id": [f"r{number:02d}" for number in range(count)],
