@@ -27,7 +27,6 @@ SILENCE = -1.5
 FLOOR = 2.0
 """Whisper clamps to 8 below the maximum and divides by 4: silence lies this far below the loudest bin."""
 
-
 _checked: set[tuple[Path, int, int]] = set()
 """Files whose checksum was right in this process, with their time of change and inode."""
 
@@ -92,13 +91,17 @@ class FeatureStore:
                 json.dumps([extractor.to_dict(), table["audio_hash"].to_list()], sort_keys=True).encode()
                 + code_digest("ilt.asr.features").encode()
             ).hexdigest()[:24]
-            path = WORK / "features" / f"{name}.f16"
-            if path.is_file() and (damage := _damage(path, int(self._starts[-1]) * bins * 2)):
-                print(f"  {path} is damaged ({damage}) and made again", file=sys.stderr, flush=True)
-                path.unlink(missing_ok=True)
-            if not path.is_file():
-                self._fill(path)
-            self._stored = np.memmap(path, np.float16, "r", shape=(int(self._starts[-1]), bins))
+            self._stored = self._mapped(WORK / "features" / f"{name}.f16", bins)
+
+    def _mapped(self, path: Path, bins: int) -> np.ndarray:
+        """Map the file of features, (frames, mel bins), into memory; make it first where it is missing or damaged."""
+        frames = int(self._starts[-1])
+        damage = _damage(path, frames * bins * 2) if path.is_file() else None
+        if damage:
+            print(f"  {path} is damaged ({damage}) and made again", file=sys.stderr, flush=True)
+        if damage or not path.is_file():
+            self._fill(path)
+        return np.memmap(path, np.float16, "r", shape=(frames, bins))
 
     def _fill(self, path: Path) -> None:
         """Compute and write all features, and then their checksum, so that a file without one is not whole."""
