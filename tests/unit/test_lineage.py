@@ -59,6 +59,11 @@ def test_a_commit_needs_no_hub():
     assert base_lineage("me/small", COMMIT).revision == COMMIT
 
 
+def test_a_misspelt_folder_is_not_taken_for_a_hub_model(tmp_path):
+    with pytest.raises(IltError, match="no such folder"):
+        base_lineage(str(tmp_path / "base"), None)
+
+
 @pytest.fixture(scope="module")
 def adapters(base_model, tmp_path_factory):
     """Two LoRA adapters of different ranks and modules, with random weights, as PEFT saves them."""

@@ -1,4 +1,4 @@
-"""Transcribing a table: what is finished is not done again, and the order of rows does not matter."""
+"""Transcribing a table: finished shards are kept, the order of rows does not matter; labels from its decodes."""
 
 import polars as pl
 import pytest
@@ -8,9 +8,10 @@ from ilt.asr.batching import Batching
 from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage
-from ilt.asr.transcribe import Decoding, perturb, transcribe_table
+from ilt.asr.transcribe import Decoding, Perturbation, perturb, transcribe_table
 from ilt.demo.corpus import demo_corpus
-from ilt.params import DemoParams, RecogniserParams
+from ilt.labels.labelling import Labelling, label_rows
+from ilt.params import DemoParams, LabelParams, RecogniserParams
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,21 @@ def test_evidence_is_complete(setting):
     assert set(decoded["detected_language"]) <= set(recogniser.language_ids)
     assert decoded["embedding"].list.len().unique().to_list() == [recogniser.model.config.d_model]
     assert decoded.select(pl.all().exclude("embedding").null_count()).row(0) == (0,) * (decoded.width - 1)
+
+
+def test_labels_are_a_plain_and_a_perturbed_decode_of_pool_and_dev(setting):
+    recogniser, rows, store = setting
+    params, batching = LabelParams(perturb_speed=1.3, perturb_noise=0.4), Batching(4)
+    part = rows.filter(pl.col("split").is_in(["pool", "dev"])).sort("id")
+    previous = part.head(1).select("id", text=pl.lit("nine"))
+    labels = label_rows(recogniser, rows, previous, store, Labelling(params, batching, seed=3), None)
+    assert labels.select("id", "language", "split").equals(part.select("id", "language", "split"))
+    plain = transcribe_table(recogniser, part, store, Decoding(batching))
+    perturbed = transcribe_table(recogniser, part, store, Decoding(batching, perturbation=Perturbation(1.3, 0.4, 3)))
+    assert labels["text"].equals(plain["text"])
+    assert labels["perturbed_text"].equals(perturbed["text"])
+    assert labels["perturbed_logprob"].equals(perturbed["avg_logprob"].alias("perturbed_logprob"))
+    assert not labels["perturbed_logprob"].equals(labels["avg_logprob"])
+    assert labels["gold_similarity"].is_between(-1, 1).all()
+    assert labels["previous_text"].to_list() == ["nine"] + [None] * (len(part) - 1)
+    assert "embedding" not in labels.columns and labels["flags"].null_count() == 0

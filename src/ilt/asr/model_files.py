@@ -39,11 +39,26 @@ def _hub_file(model_id: str, revision: str | None, name: str) -> Path | None:
         return None
 
 
+def _check_hub_id(model_id: str) -> None:
+    """Raise IltError for a name that is neither a folder nor of the form of a hub id."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        try_to_load_from_cache(model_id, "config.json")  # looks at the form of the id
+    except HFValidationError:
+        raise IltError(
+            f"model.id: cannot load {model_id!r}: there is no such folder, and this is no hub id either "
+            "(OWNER/NAME); look for a misspelt path"
+        ) from None
+
+
 def commit_of(model_id: str, revision: str | None) -> str:
     """Return the commit that a revision of a hub model stands for: as the hub says, else its cache on this machine.
 
     revision: a commit, branch or tag; None: the main branch. Raises IltError where neither knows it.
     """
+    _check_hub_id(model_id)
     if re.fullmatch(r"[0-9a-f]{40}", revision or ""):
         return str(revision)
     if commit := _hub_commit(model_id, revision):
@@ -84,16 +99,7 @@ def require_model(model_id: str, revision: str | None) -> dict[str, Any]:
     config = read_config(model_id, revision, "config.json")
     if config or Path(model_id).is_dir():
         return config
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        try_to_load_from_cache(model_id, "config.json")  # looks at the form of the id
-    except HFValidationError:
-        raise IltError(
-            f"model.id: cannot load {model_id!r}: there is no such folder, and this is no hub id either "
-            "(OWNER/NAME); look for a misspelt path"
-        ) from None
+    _check_hub_id(model_id)
     at = f" at revision {revision}" if revision and revision != "main" else ""
     raise IltError(
         f"model.id: cannot load {model_id!r}: it is no folder, and the hub has not been reached or has no "

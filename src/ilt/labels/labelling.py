@@ -103,7 +103,7 @@ def label_rows(
         labelling.params.similarity_neighbours,
     )
     frame = rows.select("id", "language", "split", "duration").with_columns(
-        plain.drop("id", "embedding"),
+        *plain.drop("id", "embedding"),
         similarity,
         perturbed_text=perturbed["text"],
         perturbed_logprob=perturbed["avg_logprob"],
