@@ -12,10 +12,11 @@ from pathlib import Path
 
 import polars as pl
 
+from ilt.asr.batching import Batching
 from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage
-from ilt.asr.transcribe import transcribe_table
+from ilt.asr.transcribe import Decoding, transcribe_table
 from ilt.corpus.formats.manifest import Manifest
 from ilt.corpus.importing import Limits, import_rows
 from ilt.corpus.table import UTTERANCE_TABLE
@@ -33,7 +34,7 @@ def measure(rows: pl.DataFrame, model: ModelParams) -> dict[str, object]:
     recogniser = load_recogniser(base_lineage(model.id, model.revision), model)
     table = UTTERANCE_TABLE.conform(rows)
     store = FeatureStore(table, recogniser.extractor, 0)
-    heard = transcribe_table(recogniser, table, store, model.decode_batch)
+    heard = transcribe_table(recogniser, table, store, Decoding(Batching(model.decode_batch)))
     return rates(table.rename({"text": "reference"}).with_columns(hypothesis=heard["text"]), "basic")
 
 

@@ -30,7 +30,7 @@ from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import Lineage, merge_adapters, read_lineage
 from ilt.asr.recogniser import Recogniser
-from ilt.asr.transcribe import transcribe_table
+from ilt.asr.transcribe import Decoding, transcribe_table
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.evaluation.scoring import frame_errors, rate
 from ilt.params import LoraParams, ModelParams, TrainParams
@@ -78,7 +78,7 @@ class Project:
 
     def counts(self, recogniser: Recogniser, what: str) -> dict[str, Errors]:
         """Errors and reference units of each utterance, by split."""
-        heard = transcribe_table(recogniser, self.rows, self.store, Batching.of(self.model), what=what)
+        heard = transcribe_table(recogniser, self.rows, self.store, Decoding(Batching.of(self.model)), what=what)
         paired = self.rows.with_columns(hypothesis=heard["text"])
         parts = {split: paired.filter(pl.col("split") == split) for split in SPLITS}
         return {

@@ -1,4 +1,4 @@
-"""What the tests share: the base, a little real speech, models and parameters made from them."""
+"""Fixtures: the base, a little real speech, models and parameters made from them."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ def base_folder():
 
 @pytest.fixture(scope="session")
 def speech():
-    """A function from (language, text) pairs to their samples, in a voice that the base has heard."""
+    """A function from (language, text) pairs to their samples, in a voice that the base was trained on."""
 
     @functools.cache
-    def speak(*said):
+    def speak(*texts):
         return tuple(
             render(
                 [
                     Utterance(text, language, Voice(lexicon(language)["voices"]["source"][0]), seed=number)
-                    for number, (language, text) in enumerate(said)
+                    for number, (language, text) in enumerate(texts)
                 ],
                 processes=1,
             )

@@ -113,12 +113,12 @@ def evaluation(iteration: str) -> Path:
 
 
 def stop(iteration: str) -> Path:
-    """Return the early-stopping decision: `{"why": null}` where iterations follow."""
+    """Return the early-stopping decision of an iteration: `{"why": null}` where iterations follow."""
     return folder(iteration) / "stop.json"
 
 
 def details(iteration: str, stage: str) -> Path:
-    """Return what one stage reports of itself: a training history, a calibration, ..."""
+    """Return the report of one stage: a training history, a calibration, ..."""
     return folder(iteration) / "details" / f"{stage}.json"
 
 

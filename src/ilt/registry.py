@@ -1,4 +1,4 @@
-"""Registries: names that params.yaml may choose, and the code of each, which is imported where it is chosen."""
+"""Registries: names that params.yaml may choose, and their code, which is imported only where it is chosen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Registry"]
 
 
 class Registry:
-    """Names of one kind and where their code lies, as `package.module:attribute`.
+    """Names of one kind, with the place of their code as `package.module:attribute`.
 
     kind: the name of the kind in messages, as "model family".
     """

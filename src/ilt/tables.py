@@ -19,7 +19,7 @@ __all__ = ["Table"]
 class Table:
     """A kind of table.
 
-    name:   what it is called in messages.
+    name:   of the kind, in messages.
     schema: column names and types, in their order.
     """
 
@@ -27,11 +27,11 @@ class Table:
     schema: dict[str, pl.DataType]
 
     def empty(self) -> pl.DataFrame:
-        """A table of this kind without rows."""
+        """Return a table of this kind without rows."""
         return pl.DataFrame(schema=self.schema)
 
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The frame with this table's columns, types and order of rows; columns it lacks become null."""
+        """Return the frame with this table's columns, types and order of rows; columns it lacks become null."""
         missing = [pl.lit(None).alias(name) for name in self.schema if name not in frame.columns]
         columns = [pl.col(name).cast(kind) for name, kind in self.schema.items()]
         return frame.with_columns(missing).select(columns).sort("id")

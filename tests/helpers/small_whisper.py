@@ -1,6 +1,6 @@
 """Small Whispers with random weights and the files of the released checkpoints: for tests and benchmarks.
 
-`CHECKPOINTS` says how the released ones differ (their config.json, generation_config.json and added tokens).
+`CHECKPOINTS` holds the differences of the released ones (their config.json, generation_config.json and added tokens).
 The vocabulary is a small byte-level BPE; with ILT_WHISPER_ASSETS set to the folder `whisper/assets` of the
 package openai-whisper it is the real one.
 """
@@ -27,7 +27,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 CONTEXT = 64
-"""Decoder positions, 448 in the released ones: random weights seldom say the end token."""
+"""Decoder positions, 448 in the released ones: random weights seldom choose the end token."""
 
 SPOKEN = (
     'one two three four five six seven eight nine ten, two six zero five one eight four (nine) "three"',

@@ -10,9 +10,10 @@ import pytest
 import torch
 from peft.tuners.lora import LoraLayer
 
+from ilt.asr.batching import Batching
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import AdapterLink, Lineage, base_lineage, read_lineage
-from ilt.asr.transcribe import transcribe_table
+from ilt.asr.transcribe import Decoding, transcribe_table
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.corpus.validate import check_corpus
 from ilt.demo.corpus import demo_corpus
@@ -87,7 +88,7 @@ def test_switching_experts_gives_the_weights_of_each_language_bit_for_bit(load_m
 def test_a_batch_of_two_experts_is_refused(load_model, experts, spoken_table):
     recogniser = load_model(lineage=experts)
     store = FeatureStore(spoken_table, recogniser.extractor, 0)
-    with pytest.raises(IltError, match="de, es needs more than one expert"):
+    with pytest.raises(IltError, match="de, es needs more than one language adapter"):
         recogniser.transcribe([store["u0"], store["u1"]], ["de", "es"])
 
 
@@ -95,11 +96,11 @@ def test_each_language_of_a_table_is_heard_by_its_own_expert(load_model, experts
     monkeypatch.chdir(tmp_path)
     recogniser = load_model(lineage=experts)
     store = FeatureStore(spoken_table, recogniser.extractor, 0)
-    together = transcribe_table(recogniser, spoken_table, store, 64)
+    together = transcribe_table(recogniser, spoken_table, store, Decoding(Batching(64)))
     for language in ("de", "en", "es"):
         alone = load_model(lineage=experts.of_language(language))
         rows = spoken_table.filter(pl.col("language") == language)
-        expected = transcribe_table(alone, rows, store, 64)
+        expected = transcribe_table(alone, rows, store, Decoding(Batching(64)))
         found = together.filter(pl.col("id").is_in(rows["id"].implode()))
         assert found.equals(expected), language
 

@@ -11,6 +11,7 @@ from ilt.labels.calibration import calibrate
 from ilt.labels.correction import WEIGHTS, choose_weights, repair
 from ilt.labels.evidence import agreement, deloop, flags_of
 from ilt.labels.labelling import similarity_to_gold
+from ilt.labels.rules import RULES
 from ilt.labels.selection import apply_corrections, decide, evidence_flags
 from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
 from ilt.labels.voting import vote
@@ -106,7 +107,7 @@ def test_the_first_text_wins_ties(other):
 
 
 def _rows(**columns):
-    """Pool rows of one language, with defaults for what a test does not say."""
+    """Pool rows of one language, with defaults for the columns that a test does not give."""
     count = len(next(iter(columns.values())))
     values = {
         "id": [f"r{number:02d}" for number in range(count)],
@@ -158,9 +159,13 @@ def _mixed():
     return pl.concat([pool, dev])
 
 
-def _decide(frame, method="calibrated", keep=0.4, limit=0.3, min_rows=2):
-    decided = decide(frame, method, keep, limit, min_rows, similarity_weight=0.05)
-    return decided.filter(pl.col("split") == "pool")
+def _decided(frame, method="calibrated", **changes):
+    params = PARAMS.model_copy(update={"method": method, "keep": 0.4, **changes})
+    return decide(frame, RULES.load(method), params)
+
+
+def _decide(frame, method="calibrated", **changes):
+    return _decided(frame, method, **changes).filter(pl.col("split") == "pool")
 
 
 @pytest.mark.parametrize("method", ["calibrated", "logprob", "all"])
@@ -174,7 +179,7 @@ def test_every_pool_row_says_whether_it_was_kept_and_why(method):
 @pytest.mark.parametrize("method", ["calibrated", "logprob", "all"])
 def test_rows_outside_the_pool_stay_as_they_are(method):
     frame = _mixed()
-    after = decide(frame, method, 0.4, 0.3, 2, 0.05)
+    after = _decided(frame, method)
     other = pl.col("split") != "pool"
     assert after.columns == frame.columns
     assert after.filter(other).equals(frame.filter(other))
@@ -182,7 +187,9 @@ def test_rows_outside_the_pool_stay_as_they_are(method):
 
 @pytest.mark.parametrize("method", ["calibrated", "logprob"])
 def test_flagged_rows_are_never_kept(method):
-    flagged = _decide(_mixed(), method, keep=1.0, limit=1.0, min_rows=100).filter(pl.col("flags").list.len() > 0)
+    flagged = _decide(_mixed(), method, keep=1.0, max_expected_error=1.0, min_rows=100).filter(
+        pl.col("flags").list.len() > 0
+    )
     assert not flagged["selected"].any()
     assert set(flagged["reason"]) == {"dropped: loop"}
 
@@ -190,7 +197,7 @@ def test_flagged_rows_are_never_kept(method):
 @pytest.mark.parametrize("method", ["calibrated", "logprob"])
 @pytest.mark.parametrize("keep", [0.0, 0.1, 0.25, 0.5])
 def test_no_language_gets_more_than_its_budget(method, keep):
-    pool = _decide(_mixed(), method, keep=keep, limit=1.0, min_rows=0)
+    pool = _decide(_mixed(), method, keep=keep, max_expected_error=1.0, min_rows=0)
     counts = pool.group_by("language").agg(pl.col("selected").sum())
     assert counts["selected"].to_list() == [int(np.ceil(20 * keep))] * 3
 
@@ -202,7 +209,7 @@ def test_no_row_above_the_limit_is_kept_beyond_the_least_number():
 
 
 def test_each_language_keeps_its_best_rows_however_bad():
-    pool = _decide(_mixed(), keep=0.0, limit=0.0, min_rows=3)
+    pool = _decide(_mixed(), keep=0.0, max_expected_error=0.0, min_rows=3)
     counts = dict(pool.group_by("language").agg(pl.col("selected").sum()).iter_rows())
     assert counts == {"de": 3, "en": 3, "ko": 3}
 
@@ -223,13 +230,13 @@ def test_logprob_ranks_by_log_probability_and_ignores_the_expected_error():
 
 
 def test_all_keeps_everything():
-    assert _decide(_mixed(), "all", keep=0.0, limit=0.0, min_rows=0)["selected"].all()
+    assert _decide(_mixed(), "all", keep=0.0, max_expected_error=0.0, min_rows=0)["selected"].all()
 
 
 def test_the_decision_does_not_depend_on_the_order_of_rows():
     frame = _mixed()
-    shuffled = decide(frame.sample(fraction=1.0, shuffle=True, seed=1), "calibrated", 0.4, 0.3, 2, 0.05)
-    assert shuffled.sort("id").equals(decide(frame, "calibrated", 0.4, 0.3, 2, 0.05).sort("id"))
+    shuffled = _decided(frame.sample(fraction=1.0, shuffle=True, seed=1))
+    assert shuffled.sort("id").equals(_decided(frame).sort("id"))
 
 
 def test_peoples_word_wins_over_any_model():
@@ -333,7 +340,7 @@ def test_calibration_does_with_missing_evidence_and_unknown_speakers():
     assert np.isfinite(expected).all()
 
 
-def test_nearness_is_of_the_nearest_gold_however_many_rows_are_compared_at_once(monkeypatch):
+def test_similarity_is_to_the_nearest_gold_however_many_rows_are_compared_at_once(monkeypatch):
     generator = np.random.default_rng(3)
     pool, gold = generator.standard_normal((50, 8)), generator.standard_normal((9, 8))
     centre = gold.mean(0)

@@ -15,7 +15,7 @@ from ilt.asr.batching import Batching, MemoryLimit, cut_batches
 from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage
-from ilt.asr.transcribe import transcribe_table
+from ilt.asr.transcribe import Decoding, transcribe_table
 from ilt.errors import IltError
 from ilt.params import LoraParams, RecogniserParams, SpecAugmentParams, TrainParams
 from ilt.training.batches import Composition, plan_batches
@@ -111,7 +111,7 @@ def test_sdpa_is_eager_attention(train, load, plain, spoken_table, tmp_path):
         "sdpa",
     )
     store = FeatureStore(spoken_table, eager.extractor, limit_mb=0)
-    one, other = (transcribe_table(model, spoken_table, store, 4) for model in (eager, sdpa))
+    one, other = (transcribe_table(model, spoken_table, store, Decoding(Batching(4))) for model in (eager, sdpa))
     assert one["text"].equals(other["text"])
     assert np.allclose(one["avg_logprob"], other["avg_logprob"], atol=1e-4)
     assert _close(train(sdpa, tmp_path / "sdpa")[1], plain[1], 1e-2)
@@ -133,7 +133,9 @@ def test_in_bfloat16_the_adapter_and_its_optimiser_stay_in_float32(train, load, 
 def test_bfloat16_hears_nearly_the_same(load, spoken_table):
     exact, rough = load(), load(dtype="bfloat16", attention="sdpa")
     store = FeatureStore(spoken_table, exact.extractor, limit_mb=0)
-    one, other = (transcribe_table(model, spoken_table, store, 4, embed=True) for model in (exact, rough))
+    one, other = (
+        transcribe_table(model, spoken_table, store, Decoding(Batching(4), embed=True)) for model in (exact, rough)
+    )
     assert np.allclose(one["avg_logprob"], other["avg_logprob"], atol=0.1)
     assert other["embedding"].list.len().unique().to_list() == [exact.model.config.d_model]
 
@@ -151,8 +153,8 @@ def test_training_that_runs_out_of_memory_goes_on_in_halves_to_the_same_adapter(
 def test_labelling_that_runs_out_of_memory_goes_on_in_halves_to_the_same_texts(load, spoken_table, capfd):
     recogniser = load(audio_context="full")
     store = FeatureStore(spoken_table, recogniser.extractor, limit_mb=0)
-    whole = transcribe_table(recogniser, spoken_table, store, 6)
-    halves = transcribe_table(_shrink(recogniser, 3 * 300), spoken_table, store, 6)
+    whole = transcribe_table(recogniser, spoken_table, store, Decoding(Batching(6)))
+    halves = transcribe_table(_shrink(recogniser, 3 * 300), spoken_table, store, Decoding(Batching(6)))
     assert "out of memory on 6 utterances" in capfd.readouterr().err
     assert halves["text"].equals(whole["text"])
     assert np.allclose(halves["avg_logprob"], whole["avg_logprob"], atol=1e-4)
@@ -165,7 +167,7 @@ def test_not_even_one_utterance_in_memory_is_an_error_that_says_what_to_do(load,
     recogniser = _shrink(load(), 10)
     store = FeatureStore(spoken_table, recogniser.extractor, limit_mb=0)
     with pytest.raises(IltError, match=r"single utterance.*model\.dtype: bfloat16"):
-        transcribe_table(recogniser, spoken_table, store, 4)
+        transcribe_table(recogniser, spoken_table, store, Decoding(Batching(4)))
 
 
 @pytest.mark.parametrize(
@@ -215,10 +217,10 @@ def test_a_real_limit_on_memory_is_recognised(base_folder):
     """The system itself refuses the memory: 256 utterances take six times what is left."""
     code = f"""
 import resource, torch
-from ilt.asr.batching import MemoryLimit
+from ilt.asr.batching import Batching, MemoryLimit
 from ilt.asr.lineage import base_lineage
 from ilt.asr.families import load_recogniser
-from ilt.asr.transcribe import _transcribe
+from ilt.asr.transcribe import Decoding, _transcribe
 from ilt.params import RecogniserParams
 folder = {str(base_folder)!r}
 model = load_recogniser(base_lineage(folder, None), RecogniserParams(
@@ -228,7 +230,7 @@ features = [torch.randn(80, 200) for _ in range(256)]
 model.transcribe(features[:1], ["en"])
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 60 * 2**20, -1))
-found = _transcribe(model, features, ["en"] * 256, 1, False, MemoryLimit("take less", "none"))
+found = _transcribe(model, features, ["en"] * 256, Decoding(Batching(256)), MemoryLimit("take less", "none"))
 print(len(found))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -256,8 +258,8 @@ def test_batches_by_seconds_hold_the_budget_and_the_share_of_gold():
 def test_decoding_by_seconds_gives_the_same_texts(load, spoken_table):
     recogniser = load(audio_context="full")
     store = FeatureStore(spoken_table, recogniser.extractor, limit_mb=0)
-    by_count = transcribe_table(recogniser, spoken_table, store, 6)
-    by_seconds = transcribe_table(recogniser, spoken_table, store, Batching(6, seconds=3.0, workers=2))
+    by_count = transcribe_table(recogniser, spoken_table, store, Decoding(Batching(6)))
+    by_seconds = transcribe_table(recogniser, spoken_table, store, Decoding(Batching(6, seconds=3.0, workers=2)))
     assert by_seconds["text"].equals(by_count["text"])
     assert cut_batches([1, 2, 3, 9], float, 2, 6.0) == [[1, 2], [3], [9]]
 

@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 from transformers import AutoProcessor
 
 from conftest import ROOT
+from ilt.asr.batching import Batching
 from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage, merge_adapters
 from ilt.asr.qwen2_audio.prompts import AUDIO, BASE_PROMPT
-from ilt.asr.transcribe import transcribe_table
+from ilt.asr.transcribe import Decoding, transcribe_table
 from ilt.corpus.audio import decode_flac
 from ilt.errors import IltError
 from ilt.evaluation.scoring import frame_errors, rate
@@ -66,7 +67,7 @@ def batch(store, spoken_table):
 
 
 @pytest.fixture(scope="module")
-def heard(model, batch):
+def hypotheses(model, batch):
     return model.transcribe(*batch, embed=True)
 
 
@@ -84,17 +85,17 @@ def official(spoken_table):
     return make
 
 
-def test_a_batch_of_mixed_lengths_gives_the_texts_of_each_alone(model, batch, heard):
+def test_a_batch_of_mixed_lengths_gives_the_texts_of_each_alone(model, batch, hypotheses):
     assert len({feature.shape[1] for feature in batch[0]}) > 3
-    for feature, language, together in zip(*batch, heard, strict=True):
+    for feature, language, together in zip(*batch, hypotheses, strict=True):
         (alone,) = model.transcribe([feature], [language], embed=True)
         assert alone.text == together.text
         assert alone.avg_logprob == pytest.approx(together.avg_logprob, abs=1e-3)
         assert np.allclose(alone.embedding, together.embedding, atol=1e-3)
 
 
-def test_decoding_is_that_of_transformers_and_its_processor(model, heard, official):
-    for row, ours in enumerate(heard):
+def test_decoding_is_that_of_transformers_and_its_processor(model, hypotheses, official):
+    for row, ours in enumerate(hypotheses):
         inputs, length = official(row)
         tokens = model.model.generate(**inputs, do_sample=False, max_new_tokens=60)
         (theirs,) = model.tokenizer.batch_decode(tokens[:, length:], skip_special_tokens=True)
@@ -116,23 +117,23 @@ def test_the_loss_covers_exactly_the_answer(model, batch, official, spoken_table
     assert math.isfinite(together)
 
 
-def test_the_small_model_understands_something(heard, spoken_table):
-    right = sum(one.text == said for one, said in zip(heard, spoken_table["text"], strict=True))
+def test_the_small_model_writes_some_texts_right(hypotheses, spoken_table):
+    right = sum(one.text == text for one, text in zip(hypotheses, spoken_table["text"], strict=True))
     assert right >= 3
 
 
-def test_evidence_is_there_and_what_there_is_not_is_null(model, batch, heard):
-    for one in [*heard, *model.transcribe(*batch, beams=2)]:
+def test_evidence_is_complete_but_for_the_probability_of_no_speech(model, batch, hypotheses):
+    for one in [*hypotheses, *model.transcribe(*batch, beams=2)]:
         assert one.min_logprob <= one.avg_logprob <= 0 <= one.token_entropy
         assert one.no_speech_prob is None
         assert 0 < one.detected_probability <= 1
-    detected = sum(one.detected_language == code for one, code in zip(heard, batch[1], strict=True))
+    detected = sum(one.detected_language == code for one, code in zip(hypotheses, batch[1], strict=True))
     assert detected >= 4
 
 
-def test_a_cut_context_gives_the_same_texts(batch, heard):
+def test_a_cut_context_gives_the_same_texts(batch, hypotheses):
     cut = load(audio_context="batch").transcribe(*batch)
-    assert sum(one.text == other.text for one, other in zip(cut, heard, strict=True)) >= 5
+    assert sum(one.text == other.text for one, other in zip(cut, hypotheses, strict=True)) >= 5
 
 
 def test_a_chat_model_is_asked_through_its_template(chat_folder, batch):
@@ -142,6 +143,21 @@ def test_a_chat_model_is_asked_through_its_template(chat_folder, batch):
     assert prompt.count("<|AUDIO|>") == 1 and "Transcribe the Spanish speech" in prompt
     for one in model.transcribe(batch[0][:2], batch[1][:2]):
         assert one.detected_language is None and math.isfinite(one.avg_logprob)
+
+
+@pytest.mark.parametrize(
+    "text", ["<|startoftranscript|><|de|> hallo", "hallo <|endoftext|> welt", "<|im_start|>user", "<|AUDIO|><|im_end|>"]
+)
+def test_the_names_of_control_tokens_are_text_but_in_prompts(model, text):
+    vocabulary = model.vocabulary
+    ids = vocabulary.tokenizer.get_vocab()
+    control = {index for token, index in ids.items() if token.startswith("<|") and token.endswith("|>")}
+    tokens = vocabulary.encode(text)
+    assert not control & set(tokens)
+    assert vocabulary.tokenizer.decode(tokens) == text
+    (prompt,) = vocabulary.prefixes(["de"], [2])
+    names = ("audio_bos", "AUDIO", "AUDIO", "audio_eos", "de")
+    assert [token for token in prompt if token in control] == [ids[f"<|{name}|>"] for name in names]
 
 
 def test_prompts_are_the_users_by_language(chat_folder):
@@ -181,8 +197,8 @@ def test_a_few_utterances_can_be_learnt_by_heart(chat, chat_folder, store, spoke
     )  # fmt: skip
 
     def errors(recogniser):
-        said = transcribe_table(recogniser, table, store, 8)
-        return frame_errors(table.with_columns(hypothesis=said["text"]), "text", "hypothesis", "basic")
+        decoded = transcribe_table(recogniser, table, store, Decoding(Batching(8)))
+        return frame_errors(table.with_columns(hypothesis=decoded["text"]), "text", "hypothesis", "basic")
 
     model = load(folder, audio_context="batch")
     assert rate(*errors(model)) > 0.5

@@ -62,19 +62,19 @@ def test_the_error_of_one_utterance_is_at_most_one():
 
 
 def test_micro_weighs_words_and_macro_weighs_languages():
-    found = rates(
+    scores = rates(
         _frame(("en", "a b c d e f g h", "a b c d e f g h"), ("de", "eins zwei", "eins"), ("ko", "네", "아")),
         "basic",
     )
-    assert found["by_language"] == {"de": 0.5, "en": 0.0, "ko": 1.0}
-    assert found["micro"] == pytest.approx(2 / 11, abs=1e-6)
-    assert found["macro"] == pytest.approx(0.5)
-    assert found["utterances"] == 3
+    assert scores["by_language"] == {"de": 0.5, "en": 0.0, "ko": 1.0}
+    assert scores["micro"] == pytest.approx(2 / 11, abs=1e-6)
+    assert scores["macro"] == pytest.approx(0.5)
+    assert scores["utterances"] == 3
 
 
 def test_unnormalised_rates_see_case_and_punctuation():
-    found = rates(_frame(("en", "One, two.", "one two")), "basic")
-    assert (found["micro"], found["unnormalised"]) == (0.0, 1.0)
+    scores = rates(_frame(("en", "One, two.", "one two")), "basic")
+    assert (scores["micro"], scores["unnormalised"]) == (0.0, 1.0)
 
 
 def test_the_basic_normaliser_drops_case_and_punctuation():

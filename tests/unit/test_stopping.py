@@ -40,12 +40,12 @@ def test_gains_are_not_expected_to_grow():
     assert expected_after_each([0.3, 0.01, 0.05])[-1]["gain"] == pytest.approx(0.05)
 
 
-def test_what_one_more_may_gain_is_told_after_each_iteration_from_those_so_far():
+def test_what_one_more_may_gain_is_given_after_each_iteration_from_those_so_far():
     gains = [0.3, 0.04, 0.02, -0.01]
-    told = expected_after_each(gains)
-    assert [one["gain"] for one in told] == [None, pytest.approx(0.02), pytest.approx(0.01), 0.0]
-    assert told[0]["how"].startswith("not known") and "0.50, the ratio" in told[2]["how"]
-    assert expected_after_each(gains[:2]) == told[:2]
+    gains_expected = expected_after_each(gains)
+    assert [one["gain"] for one in gains_expected] == [None, pytest.approx(0.02), pytest.approx(0.01), 0.0]
+    assert gains_expected[0]["how"].startswith("not known") and "0.50, the ratio" in gains_expected[2]["how"]
+    assert expected_after_each(gains[:2]) == gains_expected[:2]
 
 
 def test_after_a_first_iteration_without_a_gain_nothing_is_expected():
@@ -53,6 +53,6 @@ def test_after_a_first_iteration_without_a_gain_nothing_is_expected():
 
 
 def test_the_rule_is_held_against_what_came():
-    said = how_it_did(["it1", "it2", "it3"], [None, 0.015, 0.0], [0.265, 0.03, -0.015])
-    assert said == "after it2 it said +1.5, and it3 gained -1.5"
+    line = how_it_did(["it1", "it2", "it3"], [None, 0.015, 0.0], [0.265, 0.03, -0.015])
+    assert line == "after it2 it said +1.5, and it3 gained -1.5"
     assert how_it_did(["it1", "it2"], [None, 0.015], [0.265, 0.03]) == ""

@@ -1,4 +1,4 @@
-"""How much goes through a model at once: by count, by seconds of audio, by what memory holds."""
+"""Batches by count, by seconds of audio, and by what memory holds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Batching:
-    """At most so many utterances and seconds (padding included) in a batch, prepared by so many processes."""
+    """Size of a batch. utterances, seconds (padding included): at most. workers: processes that prepare batches."""
 
     utterances: int
     seconds: float | None = None
@@ -30,7 +30,7 @@ class Batching:
 
     @classmethod
     def of(cls, model: RecogniserParams) -> Batching:
-        """As the parameters say for decoding."""
+        """Return the batching that the parameters set for decoding."""
         return cls(model.decode_batch, model.decode_batch_seconds, pick_workers())
 
 
@@ -53,10 +53,9 @@ def cut_batches(
 
 
 class MemoryLimit:
-    """What memory has been seen to hold, in frames with padding: without limit until it was too much once.
+    """Limit of a batch in frames with padding, learnt by running out of memory: none to begin with.
 
-    advice: what the user could change for smaller batches, said with the message. leaner: the same for where
-    not even one utterance fits.
+    advice: how to ask for smaller batches, part of the message. leaner: how to need less for a single utterance.
     """
 
     def __init__(self, advice: str, leaner: str) -> None:
@@ -65,7 +64,7 @@ class MemoryLimit:
         self._trying: list[int] = []
 
     def parts(self, lengths: Sequence[int]) -> Iterator[slice]:
-        """Slices of a batch that each fit, as far as is known; the whole batch to begin with."""
+        """Yield slices of a batch that each fit, as far as is known; the whole batch to begin with."""
         start = 0
         while start < len(lengths):
             stop = start + 1
@@ -78,7 +77,7 @@ class MemoryLimit:
             start = stop
 
     def halve(self) -> None:
-        """The slice given last was too much: half of it from now on. Raises IltError for one utterance."""
+        """Lower the limit to half of the last slice, which was too much. Raises IltError for a single utterance."""
         count, longest = len(self._trying), max(self._trying)
         if count == 1:
             raise IltError(f"out of memory on a single utterance of {longest} frames; {self.leaner}")
@@ -93,7 +92,7 @@ class MemoryLimit:
             torch.cuda.empty_cache()
 
 
-class _Made(Dataset[T]):
+class _Numbered(Dataset[T]):
     def __init__(self, make: Callable[[int], T]) -> None:
         self.make = make
 
@@ -101,15 +100,15 @@ class _Made(Dataset[T]):
         return self.make(number)
 
 
-def _as_it_is(value: T) -> T:
+def _unchanged(value: T) -> T:
     return value
 
 
 def prefetched(make: Callable[[int], T], numbers: Sequence[int], workers: int) -> Iterator[T]:
-    """`make(number)` for each number, in order, made ahead by `workers` processes (0: here, when needed).
+    """Yield `make(number)` for each number, in order, made ahead by `workers` processes (0: here, when needed).
 
-    What `make` gives must follow from its number alone. Nothing is pinned here: a recogniser pins the
-    batch that it makes of the tensors.
+    The result of `make` must follow from its number alone. Nothing is pinned here: a recogniser pins the batch that
+    it makes of the tensors.
     """
     if not workers or len(numbers) < 2:
         yield from map(make, numbers)
@@ -117,8 +116,8 @@ def prefetched(make: Callable[[int], T], numbers: Sequence[int], workers: int) -
     # By file name, since a descriptor for each tensor that is on its way is more than `ulimit -n` may allow.
     torch.multiprocessing.set_sharing_strategy("file_system")
     yield from DataLoader(
-        _Made(make), batch_size=None, sampler=numbers, num_workers=min(workers, len(numbers)),
-        collate_fn=_as_it_is,
+        _Numbered(make), batch_size=None, sampler=numbers, num_workers=min(workers, len(numbers)),
+        collate_fn=_unchanged,
         # Forked, the workers share the mapped features and start at once.
         multiprocessing_context="fork",
     )  # fmt: skip

@@ -1,8 +1,8 @@
 """Feed Whisper's encoder less than its full context.
 
-Whisper pads every utterance to its whole context (30 s in the released models). Short segments do
-not need that, and the encoder's cost falls with what is cut. A model has to be adapted with the
-setting that it is used with: an unadapted released Whisper loops on cut contexts.
+Whisper pads every utterance to its whole context (30 s in the released models). Short segments do not need that, and
+the encoder's cost falls with what is cut. A model has to be adapted with the setting that it is used with: an
+unadapted released Whisper loops on cut contexts.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ __all__ = ["audio_context"]
 
 @contextmanager
 def audio_context(model: Any, frames: int) -> Iterator[None]:
-    """Within the block, the encoder takes features of `frames` mel frames instead of its full context.
+    """Let the encoder take features of `frames` mel frames within the block, instead of its full context.
 
-    model: a Whisper, or an encoder of its kind. `frames` is even (the second convolution halves it) and at
-    most the model's full context.
+    model: a Whisper, or an encoder of its kind. frames: even (the second convolution halves them) and at most the
+    model's full context. Raises ValueError for others.
     """
     encoder = model if hasattr(model, "embed_positions") else model.get_encoder()
     full: nn.Embedding = encoder.embed_positions

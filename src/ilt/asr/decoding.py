@@ -1,7 +1,7 @@
 """Decoding for any architecture: greedy with evidence, beam search, and evidence for given tokens.
 
-Nothing is taken from a checkpoint's generation settings but what its vocabulary read from them, so that their
-many forms make no difference.
+A checkpoint's generation settings count only as far as its vocabulary reads them, so that their many forms make no
+difference.
 """
 
 from __future__ import annotations
@@ -14,19 +14,17 @@ from typing import Any, Protocol
 
 import torch
 from transformers import GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from ilt.asr.recogniser import Hypothesis
 
 __all__ = [
     "MARGIN",
     "PrefixScores",
+    "TextLimits",
     "Vocabulary",
     "attach_embeddings",
     "beam_search",
     "character_limits",
-    "chars_per_token",
-    "clean_texts",
     "detected",
     "evidence",
     "greedy",
@@ -41,60 +39,55 @@ LEAST_CHARACTERS = 4
 
 
 class Vocabulary(Protocol):
-    """What decoding asks of a model's tokens.
+    """Interface of a model's tokens.
 
-    end: the token that ends a text. characters: letters that each token begins, (vocabulary,).
+    end: the token that ends a text. characters: that begin in each token, (vocabulary,).
     """
 
     end: int
     characters: torch.Tensor
 
     def mask(self, logits: torch.Tensor, first: bool) -> torch.Tensor:
-        """`logits` (..., vocabulary) in float32 without what may not be said, at the beginning or later."""
+        """Return `logits` (..., vocabulary) in float32, -inf where a token is banned: `first`, or later in a text."""
 
     def decode(self, tokens: Any) -> list[str]:
-        """Texts of token rows, without specials and with single spaces."""
+        """Return the texts of token rows, without special tokens and with single spaces."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixScores:
-    """What a model says of an utterance before the first token; None for what it does not say."""
+    """Evidence from before the first token of an utterance; None where the model gives none."""
 
     no_speech_prob: float | None = None
     detected_language: str | None = None
     detected_probability: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TextLimits:
+    """Lengths at which decoding stops. characters: of each utterance, (batch,). tokens: of any utterance."""
+
+    characters: torch.Tensor
+    tokens: int
+
+
 def detected(logits: torch.Tensor, language_ids: Mapping[str, int]) -> list[tuple[str, float]]:
-    """The most probable language of each row of logits (batch, vocabulary), and its share among languages."""
+    """Return the most probable language of each row of logits (batch, vocabulary), and its share of all languages."""
     codes = sorted(language_ids)
     share = logits.float()[:, [language_ids[code] for code in codes]].softmax(-1)
     best, at = share.max(-1)
     return [(codes[i], p) for i, p in zip(at.tolist(), best.tolist(), strict=True)]
 
 
-def chars_per_token(ids: Mapping[str, int], special: set[int], size: int) -> torch.Tensor:
-    """For each token of a byte-level vocabulary of `size`, how many letters begin in it: (size,).
-
-    A letter may be several tokens; the bytes that do not continue one are those that begin one.
-    """
-    to_byte = {letter: byte for byte, letter in bytes_to_unicode().items()}
-    begins = torch.zeros(size)
-    for token, index in ids.items():
-        if index not in special and index < size:
-            begins[index] = sum(to_byte.get(letter, 0) & 0xC0 != 0x80 for letter in token)
-    return begins
-
-
 def character_limits(features: Sequence[torch.Tensor], extractor: Any, pace: float | None) -> torch.Tensor:
-    """How many characters each utterance may have, at `pace` a second (None: any): (batch,)."""
+    """Return how many characters each utterance may have, at `pace` a second (None: any): (batch,)."""
     second = extractor.sampling_rate / extractor.hop_length
     limits = [LEAST_CHARACTERS + (pace or torch.inf) * feature.shape[1] / second for feature in features]
     return torch.tensor(limits)
 
 
 def mean_states(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Mean over the first `lengths` (batch,) of states (batch, time, d): (batch, d), float32."""
+    """Return the mean over the first `lengths` (batch,) of states (batch, time, d): (batch, d), float32."""
     lengths = lengths.to(states.device).clamp(1, states.shape[1])
     mask = torch.arange(states.shape[1], device=states.device)[None] < lengths[:, None]
     return (states.float() * mask[..., None]).sum(1) / lengths[:, None]
@@ -106,9 +99,9 @@ def attach_embeddings(
     language_alias: Mapping[str, str],
     means: torch.Tensor | None,
 ) -> list[Hypothesis]:
-    """The hypotheses with their mean encoder states (batch, d), if given.
+    """Set the embedding of each hypothesis to its mean encoder state, `means` (batch, d), if given.
 
-    A language that another stands in for (`language_alias`) is detected as what it was taken for.
+    A detected language that stands in for the utterance's own (`language_alias`) becomes that language.
     """
     embeddings = None if means is None else means.cpu().numpy()
     for row, (hypothesis, language) in enumerate(zip(hypotheses, languages, strict=True)):
@@ -119,34 +112,27 @@ def attach_embeddings(
     return hypotheses
 
 
-def clean_texts(tokenizer: Any, tokens: Any) -> list[str]:
-    """Texts of token rows, without special tokens, broken letters and needless spaces."""
-    texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-    return [" ".join(text.replace("\ufffd", "").split()) for text in texts]
-
-
 def _hypothesis(
-    text: str, average: float, low: float, entropy: float, opening: PrefixScores, finished: bool
+    text: str, average: float, low: float, entropy: float, prefix: PrefixScores, finished: bool
 ) -> Hypothesis:
     data = text.encode()
     ratio = len(data) / len(zlib.compress(data)) if data else 0.0
-    said = (opening.no_speech_prob, opening.detected_language, opening.detected_probability)
-    return Hypothesis(text, average, low, entropy, ratio, *said, finished=finished)
+    before = (prefix.no_speech_prob, prefix.detected_language, prefix.detected_probability)
+    return Hypothesis(text, average, low, entropy, ratio, *before, finished=finished)
 
 
 def greedy(
     step: Callable[[torch.Tensor | None], torch.Tensor],
     prefix_scores: Callable[[], Sequence[PrefixScores]],
     vocabulary: Vocabulary,
-    limits: torch.Tensor,
-    max_tokens: int,
+    limits: TextLimits,
 ) -> list[Hypothesis]:
-    """The most probable token at every step, with the evidence of those steps.
+    """Choose the most probable token at every step. Returns the texts with the evidence of those steps.
 
-    step:     logits (batch, vocabulary) of the next token; takes the tokens chosen last (batch, 1), or None.
-    prefix_scores: asked behind the last step. limits: characters that each utterance may have, (batch,).
+    step: logits (batch, vocabulary) of the next token; takes the tokens chosen last (batch, 1), or None.
+    prefix_scores: called after the last step.
     """
-    count, device, end = len(limits), limits.device, vocabulary.end
+    count, device, end = len(limits.characters), limits.characters.device, vocabulary.end
     tokens: list[torch.Tensor] = []
     total = torch.zeros(count, device=device)
     least = torch.zeros(count, device=device)
@@ -155,7 +141,7 @@ def greedy(
     done = torch.zeros(count, dtype=torch.bool, device=device)
     ended, written = done.clone(), torch.zeros(count, device=device)
     inputs: torch.Tensor | None = None
-    for number in range(max_tokens + 1):
+    for number in range(limits.tokens + 1):
         scores = vocabulary.mask(step(inputs), number == 0).log_softmax(-1)
         best, chosen = scores.max(-1)
         spread = -(scores.exp() * scores.clamp_min(-1e4)).sum(-1)
@@ -165,7 +151,7 @@ def greedy(
         length += active
         least = torch.where(done, least, torch.minimum(least, best))
         written += vocabulary.characters[chosen] * ~done
-        cut = ~done & (written > limits)
+        cut = ~done & (written > limits.characters)
         chosen = chosen.masked_fill(done | cut, end)
         ended |= ~cut & ~done & (chosen == end)
         done |= chosen == end
@@ -173,24 +159,25 @@ def greedy(
         if bool(done.all()):
             break
         inputs = chosen[:, None]
-    texts, opening = vocabulary.decode(torch.stack(tokens, 1)), prefix_scores()
+    texts, before = vocabulary.decode(torch.stack(tokens, 1)), prefix_scores()
     values = [(total / length).tolist(), least.tolist(), (entropy / length).tolist(), ended.tolist()]
     return [
-        _hypothesis(text, average, low, mean, opening[row], finished)
+        _hypothesis(text, average, low, mean, before[row], finished)
         for row, (text, average, low, mean, finished) in enumerate(zip(texts, *values, strict=True))
     ]
 
 
 class _Rules(LogitsProcessor):  # type: ignore[misc]
-    """What may not be said, and an end for utterances that are longer than anybody can speak."""
+    """Banned tokens, and the end of texts that are longer than anybody can speak. lead: tokens of the prompt."""
 
     def __init__(self, vocabulary: Vocabulary, lead: int, limits: torch.Tensor) -> None:
         self.vocabulary, self.lead, self.limits = vocabulary, lead, limits
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        said = input_ids[:, self.lead :]
-        scores = self.vocabulary.mask(scores.float().clone(), first=said.shape[1] == 0)
-        over = self.vocabulary.characters[said].sum(1) > self.limits.repeat_interleave(len(said) // len(self.limits))
+        written = input_ids[:, self.lead :]
+        scores = self.vocabulary.mask(scores.float().clone(), first=written.shape[1] == 0)
+        limits = self.limits.repeat_interleave(len(written) // len(self.limits))
+        over = self.vocabulary.characters[written].sum(1) > limits
         end = self.vocabulary.end
         scores[over] = -torch.inf
         scores[over, end] = 0.0
@@ -199,7 +186,7 @@ class _Rules(LogitsProcessor):  # type: ignore[misc]
 
 @contextmanager
 def _settings(model: Any, settings: GenerationConfig) -> Iterator[None]:
-    """Within the block the model has these generation settings: `generate` mixes them with those given."""
+    """Give the model these generation settings within the block: `generate` mixes its own with those given."""
     own = model.generation_config
     model.generation_config = settings
     try:
@@ -213,50 +200,49 @@ def beam_search(
     vocabulary: Vocabulary,
     inputs: dict[str, Any],
     lead: int,
-    limits: torch.Tensor,
-    max_tokens: int,
+    limits: TextLimits,
     beams: int,
 ) -> list[list[int]]:
-    """The best tokens of each utterance by beam search, without prompt and end.
+    """Return the best tokens of each utterance by beam search, without prompt and end.
 
-    inputs: what `generate` takes. lead: tokens of the prompt. limits: as in `greedy`.
+    inputs: arguments of `generate`. lead: tokens of the prompt.
     """
     end = vocabulary.end
     settings = GenerationConfig(
-        num_beams=beams, do_sample=False, max_new_tokens=max_tokens + 1, max_length=None, use_cache=True,
+        num_beams=beams, do_sample=False, max_new_tokens=limits.tokens + 1, max_length=None, use_cache=True,
         eos_token_id=end, pad_token_id=end, bos_token_id=end, decoder_start_token_id=end,
     )  # fmt: skip
     with _settings(model, settings):
-        # Not Whisper's own `generate`, which would have its own mind about prompts and time stamps.
+        # Not Whisper's own `generate`, which makes prompts and time stamps of its own.
         output = GenerationMixin.generate(
-            model, **inputs, logits_processor=LogitsProcessorList([_Rules(vocabulary, lead, limits)])
+            model, **inputs, logits_processor=LogitsProcessorList([_Rules(vocabulary, lead, limits.characters)])
         )
     rows = [row[lead:] for row in output.tolist()]
     return [row[: row.index(end)] if end in row else row for row in rows]
 
 
 def evidence(
-    found: Sequence[list[int]],
+    token_rows: Sequence[list[int]],
     logits: torch.Tensor,
     labels: torch.Tensor,
     prefix_scores: Sequence[PrefixScores],
     vocabulary: Vocabulary,
-    limits: torch.Tensor,
-    max_tokens: int,
+    limits: TextLimits,
 ) -> list[Hypothesis]:
-    """Hypotheses for tokens that were found some other way, with evidence by teacher forcing.
+    """Return hypotheses for given tokens, with evidence by teacher forcing.
 
-    logits: (batch, time, vocabulary). labels: (batch, time), what each position has to predict, the end token
-    included, -100 where nothing. limits: as in `greedy`.
+    logits: (batch, time, vocabulary). labels: (batch, time), the token that each position has to predict, the end
+    token included, and -100 where there is none.
     """
     result = []
-    for row, text in enumerate(vocabulary.decode(found)):
+    for row, text in enumerate(vocabulary.decode(token_rows)):
         kept = labels[row] != -100
         scores = vocabulary.mask(logits[row, kept], first=False).log_softmax(-1)
         chosen = scores.gather(1, labels[row, kept][:, None])[:, 0].clamp_min(-100)
         spread = -(scores.exp() * scores.clamp_min(-1e4)).sum(-1)
-        tokens = torch.tensor(found[row], dtype=torch.long, device=logits.device)
-        cut = len(found[row]) > max_tokens or bool(vocabulary.characters[tokens].sum() > limits[row])
+        tokens = torch.tensor(token_rows[row], dtype=torch.long, device=logits.device)
+        length = vocabulary.characters[tokens].sum()
+        cut = len(tokens) > limits.tokens or bool(length > limits.characters[row])
         values = (float(chosen.mean()), float(chosen.min()), float(spread.mean()))
         result.append(_hypothesis(text, *values, prefix_scores[row], finished=not cut))
     return result

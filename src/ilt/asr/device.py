@@ -1,4 +1,4 @@
-"""Choices that depend on the machine: device, dtype, attention, workers. No DVC parameter, so nothing reruns.
+"""Choices that depend on the machine: device, dtype, attention, workers. No DVC parameters: they rerun nothing.
 
 The environment can overrule them: ILT_DEVICE (auto, cpu, cuda, cuda:1), ILT_WORKERS (processes that prepare
 features), ILT_FEATURE_CACHE_MB (bound of the features kept in `.ilt/features`).
@@ -24,7 +24,7 @@ __all__ = [
 GPU_WORKERS = 4
 FEATURE_CACHE_MB = 4096
 LONG_CONTEXT = 10.0
-"""Seconds of context from which on SDPA is the faster attention on a CPU; below, eager is, above all backwards."""
+"""Seconds of context from which on SDPA is faster than eager attention on a CPU; below, eager is, in training most."""
 
 
 def _number(name: str, default: int) -> int:
@@ -43,7 +43,7 @@ def feature_cache_mb() -> int:
 
 
 def pick_workers() -> int:
-    """Return how many processes prepare features: on a CPU none, since they would only take time from the model."""
+    """Return the number of processes that prepare features: none on a CPU, where they only slow the model down."""
     return _number("ILT_WORKERS", GPU_WORKERS if pick_device().type == "cuda" else 0)
 
 
@@ -64,7 +64,7 @@ def pick_device() -> torch.device:
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 on a GPU, float32 elsewhere."""
+    """Return the dtype of weights: `auto` is bfloat16 on a GPU, float32 elsewhere."""
     if name == "auto":
         name = "bfloat16" if device.type == "cuda" else "float32"
     dtype: torch.dtype = getattr(torch, name)
@@ -72,12 +72,15 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def pick_attention(name: str, device: torch.device, context: float) -> str:
-    """Return the attention: `auto` is SDPA on a GPU and for a context of `LONG_CONTEXT` seconds or more, else eager."""
+    """Return the attention for a model that takes `context` seconds at once.
+
+    `auto` is SDPA on a GPU and for a context of `LONG_CONTEXT` seconds or more, else eager.
+    """
     if name != "auto":
         return name
     return "sdpa" if device.type == "cuda" or context >= LONG_CONTEXT else "eager"
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch found no memory, on a GPU or on a CPU (which has no error class of its own)."""
+    """Return whether torch ran out of memory, on a GPU or on a CPU (which has no error class of its own)."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

@@ -1,10 +1,10 @@
-"""Families of models: which there are, how one is recognised and loaded."""
+"""Registry of model families, each a folder here; detection and loading of a model."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ilt.asr.languages import read_config, require_model
+from ilt.asr.model_files import read_config, require_model
 from ilt.errors import IltError
 from ilt.params import ModelInfo
 from ilt.registry import Registry
@@ -23,10 +23,11 @@ FAMILIES = Registry(
         "qwen2_audio": "ilt.asr.qwen2_audio.recogniser:Qwen2AudioRecogniser",
     },
 )
-"""By `model_type` of config.json."""
+"""Families by `model_type` of config.json."""
 
 
 def _family(model_id: str, config: dict[str, Any], given: str | None) -> str:
+    """Return the name of a model's family. Raises IltError for one that is not supported."""
     family = given or config.get("model_type")
     if family is None:
         raise IltError(f"model.id: {model_id} has no config.json that says its model_type; is this a model's folder?")
@@ -50,8 +51,7 @@ def model_info(params: ModelParams) -> ModelInfo:
 def load_recogniser(lineage: Lineage, params: RecogniserParams) -> Recogniser:
     """Load a model: the base, every adapter merged in order in float32, then the cast.
 
-    A lineage with experts hears each batch with its language's own; see `ilt.asr.language_adapters`.
-
+    Language adapters are switched batch by batch; see `ilt.asr.language_adapters`.
     Raises IltError where there is no such model, or one of an architecture that is not supported.
     """
     from transformers import AutoConfig
@@ -64,7 +64,6 @@ def load_recogniser(lineage: Lineage, params: RecogniserParams) -> Recogniser:
             f"model.id: cannot load {lineage.id!r}: {str(error).splitlines()[0]} "
             "Give a local folder, or a hub id where the hub can be reached."
         ) from None
-    recogniser: Recogniser = FAMILIES.load(_family(lineage.id, {"model_type": config.model_type}, None))(
-        lineage, params
-    )
+    family = FAMILIES.load(_family(lineage.id, {"model_type": config.model_type}, None))
+    recogniser: Recogniser = family(lineage, params)
     return recogniser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,17 +22,55 @@ from ilt.paths import WORK, replacing
 __all__ = ["FeatureStore", "pad_features"]
 
 SILENCE = -1.5
-"""What Whisper's extractor makes of digital silence: log10 of its floor 1e-10, plus 4, divided by 4."""
+"""Features of digital silence by Whisper's extractor: log10 of its floor 1e-10, plus 4, divided by 4."""
 
 FLOOR = 2.0
 """Whisper clamps to 8 below the maximum and divides by 4: silence lies this far below the loudest bin."""
+
+_checked: set[tuple[Path, int, int]] = set()
+"""Files whose checksum was right in this process, with their time of change and inode."""
+
+
+def _state(path: Path) -> tuple[Path, int, int]:
+    stat = path.stat()
+    return path.absolute(), stat.st_mtime_ns, stat.st_ino
+
+
+def _checksum(path: Path) -> Path:
+    """Return the file beside a features file that holds its checksum, as `sha256sum` writes it."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _write_checksum(path: Path, digest: str) -> None:
+    with replacing(_checksum(path)) as temporary:
+        temporary.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+    _checked.add(_state(path))
+
+
+def _damage(path: Path, size: int) -> str | None:
+    """Return what is wrong with a features file that should have `size` bytes, or None.
+
+    The size is compared every time, the checksum once in a process.
+    """
+    if path.stat().st_size != size:
+        return f"{path.stat().st_size} bytes, expected {size}"
+    if _state(path) in _checked:
+        return None
+    if not _checksum(path).is_file():
+        return "it has no checksum"
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if _checksum(path).read_bytes() != f"{digest}  {path.name}\n".encode():
+        return "its checksum is another"
+    _checked.add(_state(path))
+    return None
 
 
 class FeatureStore:
     """Whisper's scaled log-mel features of utterances, by id, float16, without padding.
 
-    The file in `.ilt/features` is named by a hash of the audio, the extractor and this code. If it would
-    be larger than `limit_mb`, nothing is kept and features are computed whenever they are asked for.
+    The file in `.ilt/features` is named by a hash of the audio, the extractor and this code, and is made again where
+    it is damaged. If it would be larger than `limit_mb`, no file is made and features are computed at every access.
     """
 
     def __init__(self, table: pl.DataFrame, extractor: WhisperFeatureExtractor, limit_mb: int | None = None) -> None:
@@ -52,15 +91,27 @@ class FeatureStore:
                 json.dumps([extractor.to_dict(), table["audio_hash"].to_list()], sort_keys=True).encode()
                 + code_digest("ilt.asr.features").encode()
             ).hexdigest()[:24]
-            path = WORK / "features" / f"{name}.f16"
-            if not path.is_file():
-                self._fill(path)
-            self._stored = np.memmap(path, np.float16, "r", shape=(int(self._starts[-1]), bins))
+            self._stored = self._mapped(WORK / "features" / f"{name}.f16", bins)
+
+    def _mapped(self, path: Path, bins: int) -> np.ndarray:
+        """Map the file of features, (frames, mel bins), into memory; make it first where it is missing or damaged."""
+        frames = int(self._starts[-1])
+        damage = _damage(path, frames * bins * 2) if path.is_file() else None
+        if damage:
+            print(f"  {path} is damaged ({damage}) and made again", file=sys.stderr, flush=True)
+        if damage or not path.is_file():
+            self._fill(path)
+        return np.memmap(path, np.float16, "r", shape=(frames, bins))
 
     def _fill(self, path: Path) -> None:
+        """Compute and write all features, and then their checksum, so that a file without one is not whole."""
+        digest = hashlib.sha256()
         with replacing(path) as temporary, temporary.open("wb") as file:
             for row in range(len(self._audio)):
-                file.write(self._compute(row).T.tobytes())
+                values = self._compute(row).T.tobytes()
+                digest.update(values)
+                file.write(values)
+        _write_checksum(path, digest.hexdigest())
 
     def _compute(self, row: int) -> np.ndarray:
         samples = decode_flac(self._audio[row].as_py())
@@ -77,7 +128,7 @@ class FeatureStore:
         return np.ascontiguousarray(with_batch[0][:, :frames], dtype=np.float16)
 
     def __getitem__(self, key: str) -> torch.Tensor:
-        """float32 features of one utterance, (mel bins, frames)."""
+        """Return the features of one utterance, (mel bins, frames), float32."""
         row = self._row[key]
         stored, at = self._stored, slice(self._starts[row], self._starts[row + 1])
         values = self._compute(row) if stored is None else stored[at].T
@@ -85,13 +136,13 @@ class FeatureStore:
 
 
 def pad_features(features: Sequence[torch.Tensor], frames: int) -> torch.Tensor:
-    """Stack features to (batch, mel bins, frames), with silence behind each; no audio at all is silence.
+    """Stack features to (batch, mel bins, frames), with silence after each; no audio at all is silence.
 
-    Raises IltError for an utterance of more than `frames`, of which the rest would go unheard.
+    Raises IltError for an utterance of more than `frames`, of which the rest would be lost.
     """
     if longest := max((feature.shape[1] for feature in features if feature.shape[1] > frames), default=0):
         raise IltError(
-            f"an utterance of {longest} mel frames is longer than the {frames} that the model hears at once; "
+            f"an utterance of {longest} mel frames is longer than the {frames} that the model takes at once; "
             "cut it into segments"
         )
     rows = [

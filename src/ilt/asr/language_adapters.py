@@ -1,6 +1,6 @@
-"""One loaded model that speaks for several languages: the shared weights, and each language's own update.
+"""Language adapters over one loaded model: the shared weights, and each language's own update.
 
-Switching is exact: what a language is heard with is, bit for bit, the base with the lineage of that language
+Switching is exact: a language is decoded with, bit for bit, the base with the lineage of that language
 (`Lineage.of_language`) merged. PEFT is not needed for it.
 """
 
@@ -24,10 +24,10 @@ __all__ = ["LanguageAdapters"]
 
 
 class LanguageAdapters:
-    """The experts of a lineage over a model whose trunk is merged already, in float32.
+    """The language adapters of a lineage, over a model with the shared adapters merged already, in float32.
 
-    The weights of the layers that any expert changes are kept once in float32; an expert itself is kept as
-    its low-rank factors. `switch` may be called after the model was cast and moved.
+    The weights of the layers that any language adapter changes are kept once in float32; a language adapter itself is
+    kept as its low-rank factors. `switch` may be called after the model was cast and moved.
     """
 
     def __init__(self, model: nn.Module, lineage: Lineage) -> None:
@@ -38,21 +38,21 @@ class LanguageAdapters:
             self._updates[language] = adapter_updates(
                 model, [Path(link.path) for link in links], [link.scale for link in links]
             )
-        touched = sorted({name for updates in self._updates.values() for name in updates})
+        changed = sorted({name for updates in self._updates.values() for name in updates})
         modules = dict(model.named_modules())
-        self._layers = {name: modules[name] for name in touched}
+        self._layers = {name: modules[name] for name in changed}
         self._shared = {name: layer.weight.detach().float().clone() for name, layer in self._layers.items()}
         self._active: str | None = None
 
     @torch.no_grad()
     def switch(self, languages: Sequence[str]) -> None:
-        """Make the model that of these languages: one with an expert, or any that have none.
+        """Set the weights for a batch: of one language with an adapter, or of any languages without.
 
-        Raises IltError where they need different models.
+        Raises IltError for languages that need different weights.
         """
         wanted = {language if language in self._updates else None for language in languages}
         if len(wanted) > 1:
-            raise IltError(f"a batch of {', '.join(sorted(set(languages)))} needs more than one expert")
+            raise IltError(f"a batch of {', '.join(sorted(set(languages)))} needs more than one language adapter")
         language = wanted.pop() if wanted else None
         if language == self._active:
             return

@@ -1,8 +1,8 @@
 """Lineage: a base and the adapters merged into it, in order, each named by its hash.
 
-Loading a model means: the base in float32, each adapter merged in order, then a cast. A merged model is
-never stored. A file that does not hash to what its lineage says is an error. Adapters that are for one
-language alone (experts) come on top of those that all languages share; see `ilt.asr.language_adapters`.
+Loading a model means: the base in float32, each adapter merged in order, then a cast. A merged model is never stored.
+A file whose hash is not the one in its lineage is an error. Language adapters come on top of those that all languages
+share; see `ilt.asr.language_adapters`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ilt.asr.languages import commit_of
+from ilt.asr.model_files import commit_of
 from ilt.errors import IltError
 from ilt.paths import read_json, write_json
 
@@ -39,9 +39,9 @@ ADAPTER_CONFIG = "adapter_config.json"
 BASE_FILES = ("*.json", "*.jinja", "merges.txt", "vocab.txt")
 """Files of a base that decide its texts beside its weights: config, tokenizer, processor, generation settings."""
 FULL = "FULL"
-"""`peft_type` of what full fine-tuning leaves: differences to all weights, no LoRA."""
+"""`peft_type` in the config of full fine-tuning, which saves differences to all weights, and no LoRA."""
 PREFIX, DOWN, UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
-"""What PEFT puts around the name of a module, for the factors A and B of its update."""
+"""Prefix and suffixes that PEFT adds to the name of a module, for the factors A and B of its update."""
 
 
 def _digest(paths: list[Path], root: Path) -> str:
@@ -54,7 +54,7 @@ def _digest(paths: list[Path], root: Path) -> str:
 
 
 def adapter_hash(folder: Path) -> str:
-    """SHA-256 over an adapter's weights and config. Raises IltError if one is missing."""
+    """Return the SHA-256 over an adapter's weights and config. Raises IltError if one is missing."""
     paths = [folder / ADAPTER_WEIGHTS, folder / ADAPTER_CONFIG]
     for path in paths:
         if not path.is_file():
@@ -64,10 +64,10 @@ def adapter_hash(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class AdapterLink:
-    """One adapter of a lineage: where it was saved, and its hash.
+    """One adapter of a lineage: its folder, and its hash.
 
     language: the language that it is for; None: all of them.
-    scale:    what its update is multiplied by when it is merged (`merge.scale`).
+    scale:    factor of its update when it is merged (`adapter.scale`).
     """
 
     path: str
@@ -77,7 +77,7 @@ class AdapterLink:
 
     @property
     def identity(self) -> str:
-        """What the hash of a lineage takes of it: nothing but `hash` for a usual adapter."""
+        """Its part of the hash of a lineage: nothing but `hash` for a usual adapter."""
         of = "" if self.language is None else f" language={self.language}"
         return self.hash + of + ("" if self.scale == 1.0 else f" scale={self.scale!r}")
 
@@ -96,7 +96,7 @@ class AdapterLink:
         return self.stage.partition(".")[0]
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON; language and scale stand there only where they say something."""
+        """Return the values for JSON, language and scale only where they are not the default."""
         values = {key: value for key, value in asdict(self).items() if key in ("path", "hash")}
         if self.language is not None:
             values["language"] = self.language
@@ -105,11 +105,11 @@ class AdapterLink:
 
 @dataclass(frozen=True)
 class Lineage:
-    """A base and what was merged into it.
+    """A base and the adapters merged into it.
 
     id:       local folder or hub id.
-    revision: of a hub model, its commit where it could be found out; None for a folder.
-    content:  SHA-256 over a local folder's weights and config; None for a hub model.
+    revision: commit of a hub model; None for a folder.
+    content:  SHA-256 over the weights of a local folder and the files beside them; None for a hub model.
     """
 
     id: str
@@ -124,16 +124,15 @@ class Lineage:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def start_of(self, stage: str, scope: str) -> Lineage:
-        """What a training stage goes on from (`adapter.scope`).
+        """Return the lineage that a training stage starts from (`adapter.scope`).
 
-        LanguageAdapters are for decoding: where there are shared adapters too, an iteration, which begins with focus,
-        adapts what all languages share.
+        Focus, with which an iteration begins, adapts what all languages share, where there are shared adapters.
         """
         return self.shared if stage == "focus" and scope == "shared+per_language" else self
 
     @property
     def adapter_languages(self) -> list[str]:
-        """The languages that have adapters of their own."""
+        """Languages that have adapters of their own."""
         return sorted({link.language for link in self.adapters if link.language is not None})
 
     @property
@@ -147,29 +146,32 @@ class Lineage:
         return replace(self, adapters=tuple(link for link in self.adapters if link.language is None))
 
     def of_language(self, language: str) -> Lineage:
-        """The model that hears a language, as a lineage without experts: the trunk, and what is its own."""
+        """Return the lineage that a language is decoded with: the shared adapters, and its own as if shared."""
         kept = (link for link in self.adapters if link.language in (None, language))
         return replace(self, adapters=tuple(replace(link, language=None) for link in kept))
 
     def with_adapter(self, folder: Path, language: str | None = None, scale: float = 1.0) -> Lineage:
-        """This lineage and one more adapter."""
+        """Return this lineage with one more adapter. Raises IltError if a file of the adapter is missing."""
         link = AdapterLink(folder.as_posix(), adapter_hash(folder), language, scale)
         return replace(self, adapters=(*self.adapters, link))
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON, without the hash."""
+        """Return the values for JSON, without the hash."""
         return {**asdict(self), "adapters": [link.to_dict() for link in self.adapters]}
 
     def write(self, path: Path) -> None:
         write_json(path, {**self.to_dict(), "hash": self.hash})
 
     def verify(self) -> None:
-        """Check that base and adapters on disk are the ones meant. Raises IltError that names the file."""
-        if self.content is not None and base_lineage(self.id, self.revision).content != self.content:
-            raise IltError(
-                f"the base {self.id} is not the one that this lineage was made with "
-                f"(content hash differs from {self.content[:16]}); restore it or run `dvc repro`"
-            )
+        """Raise IltError that names the file where the base or an adapter on disk has another hash."""
+        if self.content is not None:
+            if not Path(self.id).is_dir():
+                raise IltError(f"the base {self.id} of this lineage is missing; restore the folder or run `dvc repro`")
+            if _base_content(Path(self.id)) != self.content:
+                raise IltError(
+                    f"the base {self.id} is not the one that this lineage was made with "
+                    f"(content hash differs from {self.content[:16]}); restore it or run `dvc repro`"
+                )
         for link in self.adapters:
             if adapter_hash(Path(link.path)) != link.hash:
                 raise IltError(
@@ -189,26 +191,32 @@ def read_lineage(path: Path) -> Lineage:
     return lineage
 
 
-def base_lineage(model_id: str, revision: str | None) -> Lineage:
-    """The lineage of an untouched base. Raises IltError for a folder without safetensors weights.
-
-    A branch of a hub model is followed to the commit that it is at now, so that all that is built on this
-    lineage loads the same weights when the branch has moved on.
-    """
-    folder = Path(model_id)
-    if not folder.is_dir():
-        return Lineage(model_id, commit_of(model_id, revision) or revision or "main", None)
+def _base_content(folder: Path) -> str:
+    """Return the SHA-256 over the weights of a base and the files that decide its texts. Raises IltError without."""
     weights = sorted(folder.glob("*.safetensors"))
     others = [path for pattern in BASE_FILES for path in folder.glob(pattern)]
     if not weights or not (folder / "config.json").is_file():
         raise IltError(
-            f"model.id: {model_id} has no config.json with *.safetensors weights (pickled weights are not read)"
+            f"model.id: {folder} has no config.json with *.safetensors weights (pickled weights are not read)"
         )
-    return Lineage(folder.as_posix(), None, _digest([*weights, *others], folder))
+    return _digest([*weights, *others], folder)
+
+
+def base_lineage(model_id: str, revision: str | None) -> Lineage:
+    """Return the lineage of an untouched base.
+
+    A branch of a hub model is followed to the commit that it is at now, so that all that is built on this lineage
+    loads the same weights when the branch has moved on. Raises IltError for a folder without safetensors weights, and
+    for a revision whose commit is not known.
+    """
+    folder = Path(model_id)
+    if not folder.is_dir():
+        return Lineage(model_id, commit_of(model_id, revision), None)
+    return Lineage(folder.as_posix(), None, _base_content(folder))
 
 
 def lora_factors(folder: Path) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, float]]:
-    """Of each linear layer that a saved adapter changes: its name, B, A (float32) and the scale alpha / r.
+    """Yield name, B, A (float32) and scale alpha / r of each linear layer that a saved adapter changes.
 
     Raises IltError for anything but a plain LoRA on linear layers.
     """
@@ -230,7 +238,7 @@ def lora_factors(folder: Path) -> Iterator[tuple[str, torch.Tensor, torch.Tensor
 
 
 def _differences(folder: Path) -> dict[str, torch.Tensor] | None:
-    """What full fine-tuning added to each weight, float32; None where the folder holds a LoRA."""
+    """Return what full fine-tuning added to each weight, float32; None where the folder holds a LoRA."""
     from safetensors.torch import load_file
 
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
@@ -240,13 +248,13 @@ def _differences(folder: Path) -> dict[str, torch.Tensor] | None:
 
 
 Update = tuple["torch.Tensor", "torch.Tensor", float]
-"""B, A and what their product is multiplied by."""
+"""B, A and the factor of their product."""
 
 
 def adapter_updates(
     model: nn.Module, folders: Sequence[Path], scales: Sequence[float] | None = None
 ) -> dict[str, list[Update]]:
-    """What saved LoRAs add to the linear layers of `model`, by layer, in the order of `folders`.
+    """Return the updates by saved LoRAs of the linear layers of `model`, by layer, in the order of `folders`.
 
     Raises IltError for anything but plain LoRA on linear layers that the model has.
     """
@@ -265,19 +273,20 @@ def adapter_updates(
 def merge_adapters(model: nn.Module, folders: Sequence[Path], scales: Sequence[float] | None = None) -> None:
     """Add saved LoRAs to the weights of `model`, in place and in order: W += scale * (alpha / r) * B @ A.
 
-    scales: of each adapter; None: 1. Each weight is summed in float32 over all adapters and cast once, behind
-    the last: a model that was loaded in bfloat16 ends as the same one loaded in float32, at half of the
-    memory. Equal to PEFT's own `merge_and_unload` (a test holds it to 1e-5); done here so that a stage that
-    only decodes does not import PEFT. What full fine-tuning left (`adapter.mode=full`) is added to any
-    weight. Raises IltError for anything else than that and plain LoRA on linear layers, before a weight is
-    changed.
+    scales: of each adapter; None: 1. Each weight is summed in float32 over all adapters and cast once, after the last:
+    a model that was loaded in bfloat16 ends as the same one loaded in float32, at half of the memory. Equal to PEFT's
+    own `merge_and_unload` (a test holds it to 1e-5); done here so that a stage that only decodes does not import PEFT.
+    The differences of full fine-tuning (`adapter.mode=full`) are added to any weight. Raises IltError for anything
+    else than those and plain LoRA on linear layers, before a weight is changed.
     """
     import torch
 
-    found = [(folder, _differences(folder)) for folder in folders]
-    wanted = list(zip(found, scales or [1.0] * len(folders), strict=True))
-    full = [(folder, differences) for (folder, differences), _ in wanted if differences is not None]
-    lora = [(folder, scale) for (folder, differences), scale in wanted if differences is None]
+    saved = [
+        (folder, scale, _differences(folder))
+        for folder, scale in zip(folders, scales or [1.0] * len(folders), strict=True)
+    ]
+    full = [(folder, differences) for folder, _, differences in saved if differences is not None]
+    lora = [(folder, scale) for folder, scale, differences in saved if differences is None]
     updates = adapter_updates(model, [folder for folder, _ in lora], [scale for _, scale in lora])
     modules, parameters = dict(model.named_modules()), dict(model.named_parameters())
     for folder, differences in full:

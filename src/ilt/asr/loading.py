@@ -11,8 +11,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from ilt.asr.device import pick_attention, pick_device, pick_dtype
 from ilt.asr.language_adapters import LanguageAdapters
-from ilt.asr.languages import context_seconds
 from ilt.asr.lineage import Lineage, merge_adapters
+from ilt.asr.model_files import context_seconds
 from ilt.params import RecogniserParams
 
 __all__ = ["load_weights", "revision_of", "stored_dtype"]
@@ -21,26 +21,26 @@ M = TypeVar("M", bound=PreTrainedModel)
 
 
 def revision_of(lineage: Lineage) -> dict[str, Any]:
-    """What `from_pretrained` is told of a hub model's revision; nothing for a folder."""
+    """Return the revision of a hub model as an argument of `from_pretrained`; no argument for a folder."""
     return {"revision": lineage.revision} if lineage.revision else {}
 
 
 def stored_dtype(config: Any) -> torch.dtype | None:
-    """What a config.json says the weights are stored in; None where it says nothing.
+    """Return the dtype that a config.json states for its weights, or None.
 
-    The released Qwen2-Audio say it in the config of their language model alone.
+    The released Qwen2-Audio state it in the config of their language model alone.
     """
     dtype: torch.dtype | None = config.dtype or config.get_text_config().dtype
     return dtype
 
 
 def load_weights(kind: type[M], lineage: Lineage, params: RecogniserParams) -> tuple[M, LanguageAdapters | None]:
-    """The base with the shared adapters of its lineage merged, cast and on its device, for inference.
+    """Return the base with the shared adapters of its lineage merged, cast and on its device, for inference.
 
-    Weights are loaded in float32 and cast behind the last adapter; a checkpoint that is stored in what the
-    model will be in is loaded so, which comes to the same (`merge_adapters`) with half of the memory. The
-    second value holds the experts of the lineage, None where it has none; with them, weights are loaded in
-    float32 in any case, so that shared and own updates are summed before they are rounded.
+    Weights are loaded in float32 and cast after the last adapter. A checkpoint that is stored in the final dtype is
+    loaded in it, which comes to the same (`merge_adapters`) with half of the memory. The second value holds the
+    language adapters of the lineage, None where it has none; with them, weights are loaded in float32 in any case, so
+    that shared and own updates are summed before they are rounded.
     """
     disable_progress_bar()
     device = pick_device()

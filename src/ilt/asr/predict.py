@@ -1,4 +1,4 @@
-"""What a model says where the truth is known: gold, dev, test and retention."""
+"""Predictions for the splits whose texts are known: gold, dev, test and retention."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 from ilt.asr.batching import Batching
 from ilt.asr.features import FeatureStore
 from ilt.asr.recogniser import Recogniser
-from ilt.asr.transcribe import transcribe_table
+from ilt.asr.transcribe import Decoding, transcribe_table
 from ilt.params import RecogniserParams
 
 __all__ = ["predict"]
@@ -23,11 +23,11 @@ def predict(
     work: Path,
     what: str = "evaluate",
 ) -> pl.DataFrame:
-    """Columns of `PREDICTION_TABLE` for all rows but those of the pool and of replay."""
+    """Return columns of `PREDICTION_TABLE` for all rows but those of the pool and of replay."""
     rows = utterances.filter(~pl.col("split").is_in(["pool", "replay"])).sort("id")
-    heard = transcribe_table(recogniser, rows, store, Batching.of(model), work, what=what)
+    hypotheses = transcribe_table(recogniser, rows, store, Decoding(Batching.of(model)), work, what)
     return rows.select("id", "language", "split", reference="text").with_columns(
-        hypothesis=heard["text"],
-        avg_logprob=heard["avg_logprob"],
+        hypothesis=hypotheses["text"],
+        avg_logprob=hypotheses["avg_logprob"],
         lineage=pl.lit(recogniser.lineage.hash),
     )

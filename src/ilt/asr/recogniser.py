@@ -1,4 +1,4 @@
-"""What the pipeline asks of a speech model."""
+"""Interface of a speech model, and its result: a hypothesis with evidence."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["Hypothesis", "Recogniser", "too_long"]
 
 @dataclass(slots=True)
 class Hypothesis:
-    """What a model said of one utterance, and the evidence for it.
+    """Text of one utterance, and the evidence for it.
 
     avg_logprob:       mean log-probability (nats) of the tokens and the end token, as Whisper's gate uses it.
     min_logprob:       of the least probable token.
     token_entropy:     mean entropy (nats) of the distributions that the tokens were chosen from.
     compression_ratio: bytes of the text over bytes after zlib, as Whisper's gate uses it.
     no_speech_prob:    probability of the no-speech token at the start; None where the model has none.
-    detected_language, detected_probability: what the model would have taken the language for; a language
-                       that another stands in for (`languages.CODE.as`) counts as heard where that one is.
+    detected_language, detected_probability: the most probable language; an alias (`languages.CODE.as`) counts as
+                       the language that it stands in for.
     finished:          False where decoding ran into the length limit.
     embedding:         mean encoder state, (d,), or None if not asked for.
     """
@@ -45,10 +45,11 @@ class Hypothesis:
 
 
 class Recogniser(Protocol):
-    """A speech model behind one face.
+    """A speech model of any family.
 
     encoder_prefix: module-name prefix of the audio encoder.
-    A batch for `transcribe` or `loss` holds languages of one model alone, where the lineage has language adapters.
+    Where the lineage has language adapters, a batch for `transcribe` or `loss` is of one adapter's language, or of
+    languages without.
     """
 
     encoder_prefix: str
@@ -58,17 +59,17 @@ class Recogniser(Protocol):
 
     @property
     def max_frames(self) -> int:
-        """Mel frames that the encoder takes at most."""
+        """Return how many mel frames the encoder takes at most."""
 
     @property
     def max_tokens(self) -> int:
-        """Tokens that a text may have at most."""
+        """Return how many tokens a text may have at most."""
 
     def fits(self, text: str) -> bool:
-        """Whether the model can write a text of this length."""
+        """Return whether the model can write a text of this length."""
 
     def label_tokens(self, languages: Sequence[str], texts: Sequence[str]) -> int:
-        """Tokens that `loss` takes the mean over."""
+        """Return the number of tokens that `loss` is the mean over."""
 
     def transcribe(
         self, features: Sequence[torch.Tensor], languages: Sequence[str], beams: int = 1, embed: bool = False
@@ -82,11 +83,11 @@ class Recogniser(Protocol):
         texts: Sequence[str],
         label_smoothing: float = 0.0,
     ) -> torch.Tensor:
-        """Mean cross-entropy (nats a token) of the texts, with gradients."""
+        """Return the mean cross-entropy (nats a token) of the texts, with gradients."""
 
 
 def too_long(text: str, tokens: int, most: int, model_id: str) -> IltError:
-    """The error for a label that a model cannot write."""
+    """Return the error for a label that a model cannot write."""
     return IltError(
         f"a label of {tokens} tokens is longer than the {most} that {model_id} can write: {text[:60]!r}...; "
         "cut the utterance into shorter ones"

@@ -1,8 +1,8 @@
-"""Transcribe a table: batches of like length, evidence for every row, finished shards kept for a restart."""
+"""Transcription of a table: batches of like length, evidence for every row, finished shards kept for a restart."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,10 @@ from ilt.asr.recogniser import Hypothesis, Recogniser
 from ilt.paths import replacing
 from ilt.progress import progress
 
-__all__ = ["HYPOTHESIS_SCHEMA", "perturb", "transcribe_table"]
+__all__ = ["HYPOTHESIS_SCHEMA", "Decoding", "Perturbation", "perturb", "transcribe_table"]
 
 SHARD = 8
-"""Batches in a shard, the unit that a restart goes on from."""
+"""Batches in a shard, the unit of a restart."""
 
 HYPOTHESIS_SCHEMA = {
     "id": pl.String(),
@@ -35,11 +35,38 @@ HYPOTHESIS_SCHEMA = {
     "embedding": pl.List(pl.Float32()),
 }
 
+_Batch = list[tuple[str, str]]
+"""Rows of a batch, each an id and a language."""
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """Change of the features before a decode, see `perturb`. seed: of the first utterance of a batch."""
+
+    speed: float
+    noise: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Settings of a decode.
+
+    beams:        1 is greedy.
+    embed:        whether each hypothesis gets its mean encoder state.
+    perturbation: None: the features as they are.
+    """
+
+    batching: Batching
+    beams: int = 1
+    embed: bool = False
+    perturbation: Perturbation | None = None
+
 
 def perturb(features: torch.Tensor, speed: float, noise: float, seed: int, longest: int | None = None) -> torch.Tensor:
-    """Speech said `speed` times as fast, with Gaussian noise (standard deviation `noise`) on the features.
+    """Stretch features to `speed` times as fast, and add Gaussian noise of standard deviation `noise`.
 
-    longest: frames that the model hears at once; speech is not stretched beyond them.
+    longest: frames that the model takes at once; speech is not stretched beyond them.
     """
     frames = max(2, round(features.shape[1] / speed))
     if longest is not None:
@@ -59,72 +86,68 @@ def _transcribe(
     recogniser: Recogniser,
     features: list[torch.Tensor],
     languages: list[str],
-    beams: int,
-    embed: bool,
+    decoding: Decoding,
     limit: MemoryLimit,
 ) -> list[Hypothesis]:
     """Transcribe a batch, in parts where memory does not hold the whole."""
     lengths = [feature.shape[1] for feature in features]
     while True:
         try:
-            found: list[Hypothesis] = []
+            hypotheses: list[Hypothesis] = []
             for part in limit.parts(lengths):
-                found += recogniser.transcribe(features[part], languages[part], beams, embed)
-            return found
+                hypotheses += recogniser.transcribe(features[part], languages[part], decoding.beams, decoding.embed)
+            return hypotheses
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
         limit.halve()
 
 
-def _groups(order: list[tuple[str, str]], experts: list[str]) -> list[list[tuple[str, str]]]:
-    """Rows (id, language) by the model that hears them: all together where there are no experts."""
-    if not experts:
-        return [order]
-    groups = [[row for row in order if row[1] == language] for language in experts]
-    return [[row for row in order if row[1] not in experts], *groups]
+def _groups(order: _Batch, adapted: list[str]) -> list[_Batch]:
+    """Group rows (id, language) by language adapter; rows of languages that are not `adapted` are one group."""
+    groups = [[row for row in order if row[1] == language] for language in adapted]
+    return [[row for row in order if row[1] not in adapted], *groups]
+
+
+def _batches(recogniser: Recogniser, rows: pl.DataFrame, store: FeatureStore, batching: Batching) -> list[_Batch]:
+    """Cut rows into batches, from short to long; each is of languages that share weights."""
+    order = sorted(rows.select("id", "language").iter_rows(), key=lambda row: (store.frames[row[0]], row[0]))
+    second = store.extractor.sampling_rate / store.extractor.hop_length
+    budget = None if batching.seconds is None else batching.seconds * second
+    return [
+        batch
+        for group in _groups(order, recogniser.lineage.adapter_languages)
+        for batch in cut_batches(group, lambda row: store.frames[row[0]], batching.utterances, budget)
+    ]
 
 
 def transcribe_table(
     recogniser: Recogniser,
     rows: pl.DataFrame,
     store: FeatureStore,
-    batch_size: int | Batching,
+    decoding: Decoding,
     work: Path | None = None,
-    beams: int = 1,
-    embed: bool = False,
-    perturbation: tuple[float, float, int] | None = None,
     what: str = "decode",
 ) -> pl.DataFrame:
-    """Transcribe rows (`id`, `language`): a frame of `HYPOTHESIS_SCHEMA`, sorted by id.
+    """Transcribe rows (`id`, `language`). Returns a frame of `HYPOTHESIS_SCHEMA`, sorted by id.
 
-    batch_size: utterances, or more precisely. work: where finished shards are kept, or None to keep none.
-    perturbation: speed, noise, seed. A batch that memory does not hold is halved, with a message. Where the
-    lineage has language experts, a batch holds one expert's language alone.
+    work: folder of finished shards, named by `what`; None: none are kept. A batch that memory does not hold is halved,
+    with a message.
     """
-    batching = batch_size if isinstance(batch_size, Batching) else Batching(batch_size)
-    order = sorted(rows.select("id", "language").iter_rows(), key=lambda r: (store.frames[r[0]], r[0]))
-    second = store.extractor.sampling_rate / store.extractor.hop_length
-    budget = None if batching.seconds is None else batching.seconds * second
-    batches = [
-        batch
-        for group in _groups(order, recogniser.lineage.adapter_languages)
-        for batch in cut_batches(group, lambda row: store.frames[row[0]], batching.utterances, budget)
-    ]
+    batches = _batches(recogniser, rows, store, decoding.batching)
     limit = MemoryLimit(
-        "model.decode_batch or model.decode_batch_seconds would say so from the start",
+        "a lower model.decode_batch or model.decode_batch_seconds avoids the attempt",
         "a smaller model, model.dtype: bfloat16 or shorter utterances (corpus.max_duration) need less",
     )
-    shards: list[pl.DataFrame] = []
 
-    def heard(number: int) -> list[torch.Tensor]:
+    def prepared(number: int) -> list[torch.Tensor]:
         features = [store[key] for key, _ in batches[number]]
-        if perturbation is None:
+        if (change := decoding.perturbation) is None:
             return features
-        speed, noise, seed = perturbation
-        longest = recogniser.max_frames if speed < 1 else None
-        return [perturb(f, speed, noise, seed + n, longest) for n, f in enumerate(features)]
+        longest = recogniser.max_frames if change.speed < 1 else None
+        return [perturb(f, change.speed, change.noise, change.seed + n, longest) for n, f in enumerate(features)]
 
+    shards: list[pl.DataFrame] = []
     with progress(what, len(batches)) as advance:
         for number, first in enumerate(range(0, len(batches), SHARD)):
             part = range(first, min(first + SHARD, len(batches)))
@@ -134,14 +157,13 @@ def transcribe_table(
                 for _ in part:
                     advance("from an earlier run")
                 continue
-            found = []
-            for at, features in zip(part, prefetched(heard, part, batching.workers), strict=True):
-                languages = [language for _, language in batches[at]]
-                hypotheses = _transcribe(recogniser, features, languages, beams, embed, limit)
-                keys = [key for key, _ in batches[at]]
-                found += [_row(key, hypothesis) for key, hypothesis in zip(keys, hypotheses, strict=True)]
+            decoded = []
+            for at, features in zip(part, prefetched(prepared, part, decoding.batching.workers), strict=True):
+                keys, languages = ([row[column] for row in batches[at]] for column in (0, 1))
+                hypotheses = _transcribe(recogniser, features, languages, decoding, limit)
+                decoded += [_row(key, hypothesis) for key, hypothesis in zip(keys, hypotheses, strict=True)]
                 advance("")
-            shard = pl.DataFrame(found, schema=HYPOTHESIS_SCHEMA)
+            shard = pl.DataFrame(decoded, schema=HYPOTHESIS_SCHEMA)
             if path is not None:
                 with replacing(path) as temporary:
                     shard.write_parquet(temporary)

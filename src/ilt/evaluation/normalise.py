@@ -1,4 +1,4 @@
-"""Text normalisation before scoring, the same for references and hypotheses."""
+"""Text normalisation before scoring, alike for references and hypotheses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["CER_LANGUAGES", "NORMALISERS", "normalise", "tokens"]
 CER_LANGUAGES = frozenset({"ja", "ko", "th", "zh", "yue", "lo", "my", "km"})
 """Languages scored by character error rate: written without, or with unreliable, spaces."""
 
-
 NORMALISERS = ("basic", "whisper", "mlc-slm", "none")
+"""Names of the normalisers, see `normalise`."""
 
 
 @functools.cache
@@ -25,18 +25,20 @@ def _whisper(english: bool) -> Callable[[str], str]:
 
 
 def _marks_as_letters(text: str) -> dict[int, int]:
+    """Return a letter of the private use area for each combining mark of a text, as for `str.translate`."""
     marks = sorted({c for c in text if unicodedata.category(c)[0] == "M"})
     return {ord(mark): 0xE000 + number for number, mark in enumerate(marks)}
 
 
 _MLC_SLM_DELETES = dict.fromkeys(map(ord, '!"#$%&()*+,./:;<=>?@[\\]^_`{|}~。、？！・¿¡，'))
-"""After examples/mlcslm/asr/local/text_normalization.py of the challenge's baseline, MLC-SLM-Baseline."""
+"""Punctuation that the challenge deletes, after examples/mlcslm/asr/local/text_normalization.py of its
+MLC-SLM-Baseline."""
 
 
 def _mlc_slm(text: str) -> str:
-    """As the MLC-SLM 2025 challenge scores: lower case, and its list of punctuation is deleted.
+    """Normalise as the scorer of the MLC-SLM 2025 challenge: lower case, without its list of punctuation.
 
-    What is not in the list stays: apostrophe and hyphen, but also a typographic quotation mark or dash.
+    Other punctuation stays: apostrophe and hyphen, but also a typographic quotation mark or dash.
     """
     return re.sub(r"\s+", " ", text.lower().translate(_MLC_SLM_DELETES)).strip()
 
@@ -70,5 +72,5 @@ def normalise(text: str, language: str, normaliser: str = "basic") -> str:
 
 
 def tokens(text: str, language: str) -> list[str]:
-    """The units of scoring: words, or characters (without spaces) in the languages scored by CER."""
+    """Return the units of scoring: words, or characters (without spaces) in the languages scored by CER."""
     return list(text.replace(" ", "")) if language in CER_LANGUAGES else text.split()

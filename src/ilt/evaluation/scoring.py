@@ -35,20 +35,19 @@ def _count(reference: list[str], hypothesis: list[str]) -> int:
 def error_counts(
     references: Sequence[str], hypotheses: Sequence[str], languages: Sequence[str], normaliser: str = "basic"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Errors (substitutions, deletions, insertions) and reference units of each utterance, both (n,)."""
+    """Return errors (substitutions, deletions, insertions) and reference units of each utterance, both (n,)."""
     errors, units = [], []
     for reference, hypothesis, language in zip(references, hypotheses, languages, strict=True):
-        said = tokens(normalise(reference, language, normaliser), language)
-        heard = tokens(normalise(hypothesis, language, normaliser), language)
-        errors.append(_count(said, heard))
-        units.append(len(said))
+        expected = tokens(normalise(reference, language, normaliser), language)
+        errors.append(_count(expected, tokens(normalise(hypothesis, language, normaliser), language)))
+        units.append(len(expected))
     return np.array(errors, dtype=np.int64), np.array(units, dtype=np.int64)
 
 
 def frame_errors(
     frame: pl.DataFrame, reference: str, hypothesis: str, normaliser: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`error_counts` of two columns of a frame that has a `language`."""
+    """Return `error_counts` of two columns of a frame that has a `language`."""
     return error_counts(
         frame[reference].to_list(), frame[hypothesis].to_list(), frame["language"].to_list(), normaliser
     )
@@ -57,18 +56,18 @@ def frame_errors(
 def utterance_errors(
     references: Sequence[str], hypotheses: Sequence[str], languages: Sequence[str], normaliser: str = "basic"
 ) -> np.ndarray:
-    """WER or CER of each utterance, (n,), not above 1."""
+    """Return WER or CER of each utterance, (n,), at most 1."""
     errors, units = error_counts(references, hypotheses, languages, normaliser)
     return np.minimum(1.0, errors / np.maximum(units, 1))
 
 
 def rate(errors: np.ndarray, units: np.ndarray) -> float:
-    """Errors over units of a set of utterances."""
+    """Return the errors over the units of a set of utterances."""
     return float(errors.sum() / max(1, units.sum()))
 
 
 def rates(frame: pl.DataFrame, normaliser: str) -> dict[str, Any]:
-    """Rates of a frame with `reference`, `hypothesis` and `language`; None where it has no rows.
+    """Return the error rates of a frame with `reference`, `hypothesis` and `language`; None where it has no rows.
 
     micro: all errors over all units. macro: mean over languages. unnormalised: micro, of the raw texts.
     by_language: WER, or CER where the language is scored so (`ilt.evaluation.normalise.CER_LANGUAGES`).

@@ -1,11 +1,10 @@
-"""From evidence to expected error: a calibrator fitted on labelled dev rows.
+"""Calibration: expected errors from evidence, fitted on labelled dev rows.
 
-Logistic regression of the share of wrong units on standardised evidence. It is strongly regularised, since
-dev is small and its speakers are not the pool's; evidence that would count against its known direction
-(more agreement can only lower the expected error) is left out. Log-probabilities and entropy lie within a
-hair of 0 for most texts and far from it for few, so their logarithm is taken. On dev sets of a few hundred
-rows this ranked the pool better than gradient-boosted trees on the same evidence. Reliability is measured on
-folds that share no speaker.
+Logistic regression of the share of wrong units on standardised evidence. It is strongly regularised, since dev is
+small and its speakers are not the pool's. Evidence whose weight has the wrong sign (more agreement can only lower the
+expected error) is dropped. Log-probabilities and entropy lie close to 0 for most texts and far from it for few, so
+their logarithm is taken. On dev sets of a few hundred rows this ranked the pool better than gradient-boosted trees on
+the same evidence. Reliability is measured on folds that share no speaker.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ EVIDENCE = {
     "previous_agreement": -1,
     "language_match": -1,
 }
-"""Evidence, and the sign with which each may move the expected error."""
+"""Evidence, and the sign that its weight in the expected error may have."""
 
 LOGARITHMIC = ("avg_logprob", "perturbed_logprob", "min_logprob", "token_entropy")
-"""Evidence of which the logarithm of the distance from 0 says more; signs stay."""
+"""Evidence that enters as the logarithm of its distance from 0; signs stay."""
 
 NEAR_ZERO = 1e-3
-"""Nats below which differences count as they are, and not in proportion: no model is surer than that."""
+"""Nats below which the scale is linear, and not logarithmic: no model is surer than that."""
 
 STRENGTH = 0.1
 """Inverse regularisation (scikit-learn's C) of the logistic regression."""
@@ -44,20 +43,20 @@ BINS = 5
 
 @dataclass(frozen=True)
 class Calibration:
-    """Expected errors for all rows asked for, and how reliable they are (JSON-ready)."""
+    """Expected errors of the rows, (rows,), and a report of their reliability (JSON-ready)."""
 
     expected: np.ndarray
     report: dict[str, Any]
 
 
 def _column(name: str) -> pl.Expr:
-    """Evidence as a number, on the scale that the calibrator sees."""
+    """Return evidence as a number, on the scale of the calibrator."""
     column = pl.col(name).cast(pl.Float64)
     return column.sign() * (column.abs() / NEAR_ZERO).log1p() if name in LOGARITHMIC else column
 
 
 def _matrix(frame: pl.DataFrame) -> np.ndarray:
-    """Evidence as numbers, (rows, evidence); NaN where it is missing."""
+    """Return the evidence as numbers, (rows, evidence); NaN where it is missing."""
     match = pl.col("detected_language") == pl.col("language")
     probability = pl.col("detected_probability")
     signed = pl.when(match).then(probability).otherwise(-probability)
@@ -66,7 +65,7 @@ def _matrix(frame: pl.DataFrame) -> np.ndarray:
 
 
 class _Model:
-    """Expected share of wrong units, from evidence."""
+    """Regression of the share of wrong units on evidence."""
 
     def __init__(self, features: np.ndarray, error: np.ndarray) -> None:
         from sklearn.linear_model import LogisticRegression
@@ -89,14 +88,14 @@ class _Model:
             fitted = LogisticRegression(C=STRENGTH).fit(twice[:, used], wrong, sample_weight=weight)
             coefficients = np.zeros(len(EVIDENCE))
             coefficients[used] = fitted.coef_[0]
-            astray = used & (coefficients * signs < 0)
-            if not astray.any():
+            wrong_sign = used & (coefficients * signs < 0)
+            if not wrong_sign.any():
                 self.coefficients, self.intercept = coefficients, float(fitted.intercept_[0])
                 break
-            used &= ~astray
+            used &= ~wrong_sign
 
     def _filled(self, features: np.ndarray) -> np.ndarray:
-        """What is missing counts as average."""
+        """Fill missing evidence with its mean."""
         return np.where(np.isfinite(features), features, self.mean)
 
     def predict(self, features: np.ndarray) -> np.ndarray:
@@ -105,7 +104,7 @@ class _Model:
 
 
 def _folds(groups: list[str]) -> np.ndarray:
-    """A fold for each row; rows of a group (a speaker) share one."""
+    """Return the fold of each row; rows of a group (a speaker) share one."""
     order = {name: number for number, name in enumerate(sorted(set(groups)))}
     return np.array([order[name] % FOLDS for name in groups])
 
@@ -132,8 +131,8 @@ def _kept_error(score: np.ndarray, true: np.ndarray, share: float = 0.5) -> floa
 def calibrate(labelled: pl.DataFrame, true_error: np.ndarray, rows: pl.DataFrame) -> Calibration:
     """Fit on labelled rows (evidence columns, `speaker`) and their true errors in [0, 1]; predict for `rows`.
 
-    The report compares, out of fold, what would remain in the better half of the labelled rows if they
-    were ranked by this calibrator, by mean log-probability, or by agreement alone.
+    The report compares, out of fold, the mean true error of the better half of the labelled rows when they are ranked
+    by this calibrator, by mean log-probability, or by agreement alone.
     """
     features = _matrix(labelled)
     true = np.clip(true_error, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Correction: repair labels from all decodes that there are, and say what was done to each."""
+"""Correction: repair of labels by a vote of all their decodes, with a note of the action."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ilt.labels.voting import vote
 __all__ = ["PREVIOUS_WEIGHTS", "WEIGHTS", "choose_weights", "repair"]
 
 WEIGHTS = {"text": 1.5, "perturbed_text": 1.0, "label": 1.0, "label_perturbed": 0.6, "label_previous": 0.4}
-"""How much each decode counts in the vote: the newest model most, the same model on perturbed speech less."""
+"""Weight of each decode in the vote: the newest model counts most, the same model on perturbed speech less."""
 
 PREVIOUS_WEIGHTS = (0.4, 0.0, 1.0, 1.5)
-"""What `label_previous` may count: nothing to much. In the first iteration it is what the base heard, later
-the label that the iteration before voted for, which is often better than a single decode; dev decides."""
+"""Weights of `label_previous` to try on dev. In the first iteration it is the base's text, if the pool was decoded;
+later the label that the iteration before voted for, which is often better than a single decode."""
 
 
 def _units(text: str, language: str) -> list[str]:
@@ -28,34 +28,35 @@ def _joined(units: list[str], language: str) -> str:
 
 
 def _repaired(row: dict[str, str | None], weights: dict[str, float] | None) -> tuple[str, str]:
-    """The text of one row, and what was done."""
+    """Return the repaired text of one row, and the action."""
     language, text = str(row["language"]), row["text"] or ""
-    done = []
+    steps = []
     if weights is not None:
-        cast = [
+        votes = [
             (_units(value, language), weight)
             for name, weight in weights.items()
             if weight and (value := row[name]) is not None
         ]
-        voted = _joined(vote(cast), language)
+        voted = _joined(vote(votes), language)
         if voted != text:
-            done.append("by vote")
+            steps.append("by vote")
         text = voted
     cut = _joined(deloop(_units(text, language)), language)
     if cut != text:
-        done.append("loop cut")
+        steps.append("loop cut")
     if cut == row["label"]:
         return cut, "label confirmed"
-    return cut, f"label corrected ({', '.join(done) or 'by the new model'})"
+    return cut, f"label corrected ({', '.join(steps) or 'by the new model'})"
 
 
 def _decodes(decoded: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
-    """`decoded` with the decodes that the table before has of each row."""
+    """Add to `decoded` the decodes in the label table before it."""
     before = labels.select("id", label="text", label_perturbed="perturbed_text", label_previous="previous_text")
     return decoded.join(before, on="id", how="left", maintain_order="left")
 
 
 def _repairs(joined: pl.DataFrame, weights: dict[str, float] | None) -> list[tuple[str, str]]:
+    """Return the repaired text and the action of each row."""
     rows = joined.select("language", *WEIGHTS).iter_rows(named=True)
     return [_repaired(row, weights) for row in rows]
 
@@ -63,26 +64,26 @@ def _repairs(joined: pl.DataFrame, weights: dict[str, float] | None) -> list[tup
 def choose_weights(
     decoded: pl.DataFrame, labels: pl.DataFrame, truth: pl.DataFrame, normaliser: str
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """The weights whose vote is least wrong where the truth is known.
+    """Choose the weights whose vote has the lowest error rate on dev.
 
-    truth: `id` and `reference` of dev rows. Returns the weights, and the error rate on dev for each weight of
+    truth: `id` and `reference` of dev rows. Returns the weights, and the error rate for each weight of
     `label_previous` that was tried. Ties go to the first of `PREVIOUS_WEIGHTS`.
     """
     known = _decodes(decoded, labels).join(truth, on="id", maintain_order="left")
-    found: dict[str, float] = {}
+    tried: dict[str, float] = {}
     for previous in PREVIOUS_WEIGHTS:
         weights = WEIGHTS | {"label_previous": previous}
         texts = pl.Series("voted", [text for text, _ in _repairs(known, weights)], pl.String)
         errors, units = frame_errors(known.with_columns(texts), "reference", "voted", normaliser)
-        found[str(previous)] = round(rate(errors, units), 6)
-    best = min(found, key=lambda name: found[name])
-    return WEIGHTS | {"label_previous": float(best)}, found
+        tried[str(previous)] = round(rate(errors, units), 6)
+    best = min(tried, key=lambda name: tried[name])
+    return WEIGHTS | {"label_previous": float(best)}, tried
 
 
 def repair(decoded: pl.DataFrame, labels: pl.DataFrame, weights: dict[str, float] | None) -> pl.DataFrame:
-    """Repair `decoded` rows (from the feedback model) with what `labels` (the table before) say.
+    """Repair `decoded` rows (from the feedback model) by a vote with the decodes in `labels` (the table before).
 
-    weights: how much each decode counts, as `WEIGHTS`; None: no vote. Returns `decoded` with the repaired
+    weights: of each decode, as `WEIGHTS`; None: no vote. Returns `decoded` with the repaired
     `text`, `source`, and a column `action`.
     """
     results = _repairs(_decodes(decoded, labels), weights)

@@ -1,4 +1,4 @@
-"""Evidence that is computed from texts: agreement, rates, loops, invented phrases."""
+"""Evidence from texts alone: agreement, loops, invented phrases."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from rapidfuzz.distance import Levenshtein
 __all__ = ["agreement", "deloop", "flags_of", "invented_phrases"]
 
 DATA_FILES = "phrases/*.txt"
-"""What decides beside this code; see `ilt.digest`."""
+"""Data files that decide results beside this code; see `ilt.digest`."""
 
 LOOP_MAX_NGRAM = 10
 LOOP_REPEATS = 5
 
 
 def agreement(one: str | None, other: str | None) -> float | None:
-    """1 - normalised character edit distance, in [0, 1]; None where there is no other text."""
+    """Return 1 - normalised character edit distance, in [0, 1], without spaces; None where a text is missing."""
     if one is None or other is None:
         return None
     return float(Levenshtein.normalized_similarity(one.replace(" ", ""), other.replace(" ", "")))
 
 
 def deloop(units: list[str]) -> list[str]:
-    """Cut a trailing loop: an n-gram (up to 10 units) that stands 5 times or more at the end is left once."""
+    """Cut a trailing loop: keep one of an n-gram (up to 10 units) that ends the text 5 times or more."""
     for size in range(1, LOOP_MAX_NGRAM + 1):
         if len(units) < size * LOOP_REPEATS:
             break
@@ -38,7 +38,7 @@ def deloop(units: list[str]) -> list[str]:
 
 @functools.cache
 def invented_phrases(language: str) -> frozenset[str]:
-    """Phrases that Whisper is known to invent in silence: data, one file a language in `phrases/`."""
+    """Return the phrases that Whisper is known to invent in silence, from the language's file in `phrases/`."""
     path = resources.files("ilt.labels") / "phrases" / f"{language}.txt"
     if not path.is_file():
         return frozenset()
@@ -47,7 +47,7 @@ def invented_phrases(language: str) -> frozenset[str]:
 
 
 def flags_of(text: str, language: str, finished: bool) -> list[str]:
-    """What looks wrong with a text in itself: empty, loop, invented, unfinished."""
+    """Return the flags of a text in itself: empty, loop, invented, unfinished."""
     flags = []
     units = text.split() if " " in text else list(text)
     if not text.strip():

@@ -1,7 +1,8 @@
-"""From decodes to a label table: the rows of pool, dev and gold, with all evidence."""
+"""Labelling: rows of a label table for pool, dev and gold, with all evidence."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,18 @@ import polars as pl
 from ilt.asr.batching import Batching
 from ilt.asr.features import FeatureStore
 from ilt.asr.recogniser import Recogniser
-from ilt.asr.transcribe import transcribe_table
+from ilt.asr.transcribe import Decoding, Perturbation, transcribe_table
 from ilt.labels.evidence import agreement, flags_of
-from ilt.params import LabelParams, RecogniserParams
+from ilt.params import LabelParams
 
-__all__ = ["gold_rows", "label_rows", "similarity_to_gold", "undecided", "with_text_evidence"]
-
+__all__ = ["Labelling", "gold_rows", "label_rows", "similarity_to_gold", "undecided", "with_text_evidence"]
 
 AT_ONCE = 4096
 """Rows whose similarities to all of gold are in memory at once."""
 
 
 def similarity_to_gold(embeddings: np.ndarray, gold: np.ndarray, neighbours: int) -> np.ndarray:
-    """Mean cosine similarity of each embedding to its nearest gold ones: (n, d), (m, d) -> (n,)."""
+    """Return the mean cosine similarity of each embedding to its nearest gold ones: (n, d), (m, d) -> (n,)."""
     if not len(gold):
         return np.full(len(embeddings), np.nan)
     centre = gold.mean(0)  # encoder states share a large common part that would drown the differences
@@ -30,28 +30,53 @@ def similarity_to_gold(embeddings: np.ndarray, gold: np.ndarray, neighbours: int
     one /= np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-9)
     other /= np.maximum(np.linalg.norm(other, axis=1, keepdims=True), 1e-9)
     count = min(neighbours, len(gold))
-    found = np.empty(len(one))
+    means = np.empty(len(one))
     for start in range(0, len(one), AT_ONCE):
         similar = np.partition(one[start : start + AT_ONCE] @ other.T, len(gold) - count, axis=1)[:, -count:]
-        found[start : start + AT_ONCE] = np.sort(similar, axis=1)[:, ::-1].mean(1)
-    return found
+        means[start : start + AT_ONCE] = np.sort(similar, axis=1)[:, ::-1].mean(1)
+    return means
 
 
 def _matrix(embeddings: pl.Series) -> np.ndarray:
-    """A column of lists of one length as (rows, length), without a Python object for each number."""
+    """Return a column of lists of one length as (rows, length), without a Python object for each number."""
     if not len(embeddings):
         return np.empty((0, 0))
     return embeddings.explode().to_numpy().astype(np.float64).reshape(len(embeddings), -1)
 
 
-def _gold_similarity(rows: pl.DataFrame, heard: pl.DataFrame, gold: pl.DataFrame, neighbours: int) -> pl.Series:
-    """`gold_similarity` of each row of `rows`, whose order is that of `heard`."""
+def _gold_similarity(rows: pl.DataFrame, gold: pl.DataFrame, neighbours: int) -> pl.Series:
+    """Return `gold_similarity` of each row, within its language. rows, gold: `language` and `embedding`."""
     values = np.full(len(rows), np.nan)
     codes, gold_codes = rows["language"].to_numpy(), gold["language"].to_numpy()
-    here, there = _matrix(heard["embedding"]), _matrix(gold["embedding"])
+    states, gold_states = _matrix(rows["embedding"]), _matrix(gold["embedding"])
     for code in sorted(set(codes.tolist())):
-        values[codes == code] = similarity_to_gold(here[codes == code], there[gold_codes == code], neighbours)
+        values[codes == code] = similarity_to_gold(states[codes == code], gold_states[gold_codes == code], neighbours)
     return pl.Series("gold_similarity", np.round(values, 6)).fill_nan(None)
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Settings of labelling. seed: of the perturbed decode."""
+
+    params: LabelParams
+    batching: Batching
+    seed: int
+
+    @property
+    def plain(self) -> Decoding:
+        """The decode that the label comes from."""
+        return Decoding(self.batching, self.params.beams, embed=True)
+
+    @property
+    def gold(self) -> Decoding:
+        """The decode of gold, for its embeddings."""
+        return Decoding(self.batching, embed=True)
+
+    @property
+    def perturbed(self) -> Decoding:
+        """The decode of stretched, noisy speech."""
+        change = Perturbation(self.params.perturb_speed, self.params.perturb_noise, self.seed)
+        return Decoding(self.batching, perturbation=change)
 
 
 def label_rows(
@@ -59,31 +84,29 @@ def label_rows(
     utterances: pl.DataFrame,
     previous: pl.DataFrame | None,
     store: FeatureStore,
-    params: LabelParams,
-    model: RecogniserParams,
-    seed: int,
+    labelling: Labelling,
     work: Path | None,
 ) -> pl.DataFrame:
     """Decode pool and dev twice, plainly and perturbed, and collect the evidence.
 
-    previous: `id` and `text` as they were before, or None. Returns columns of `LABEL_TABLE`, without the
-    decision, for pool and dev rows.
+    previous: `id` and `text` of the labels before, or None. work: folder of finished shards. Returns columns of
+    `LABEL_TABLE`, without the decision, for pool and dev rows.
     """
     rows = utterances.filter(pl.col("split").is_in(["pool", "dev"])).sort("id")
     gold = utterances.filter(pl.col("split") == "gold").sort("id")
-    heard = transcribe_table(recogniser, rows, store, Batching.of(model), work, params.beams, embed=True, what="label")
-    near = transcribe_table(recogniser, gold, store, Batching.of(model), work, embed=True, what="gold")
-    again = transcribe_table(
-        recogniser, rows, store, Batching.of(model), work,
-        perturbation=(params.perturb_speed, params.perturb_noise, seed), what="perturbed",
-    )  # fmt: skip
+    plain = transcribe_table(recogniser, rows, store, labelling.plain, work, "label")
+    gold_decodes = transcribe_table(recogniser, gold, store, labelling.gold, work, "gold")
+    perturbed = transcribe_table(recogniser, rows, store, labelling.perturbed, work, "perturbed")
+    similarity = _gold_similarity(
+        plain.with_columns(rows["language"]),
+        gold_decodes.with_columns(gold["language"]),
+        labelling.params.similarity_neighbours,
+    )
     frame = rows.select("id", "language", "split", "duration").with_columns(
-        heard.drop("id", "embedding"),
-        perturbed_text=again["text"],
-        perturbed_logprob=again["avg_logprob"],
-        gold_similarity=_gold_similarity(
-            rows, heard, near.with_columns(gold["language"]), params.similarity_neighbours
-        ),
+        *plain.drop("id", "embedding"),
+        similarity,
+        perturbed_text=perturbed["text"],
+        perturbed_logprob=perturbed["avg_logprob"],
     )
     if previous is not None:
         before = previous.select("id", previous_text="text")
@@ -94,7 +117,7 @@ def label_rows(
 
 
 def with_text_evidence(frame: pl.DataFrame) -> pl.DataFrame:
-    """Evidence that follows from the texts of a row; to be called again when `text` changes."""
+    """Add the evidence that follows from the texts of a row; to be called again when `text` changes."""
     texts, languages = frame["text"].to_list(), frame["language"].to_list()
     finished = frame["finished"].to_list() if "finished" in frame.columns else [True] * len(texts)
     return frame.with_columns(
@@ -106,7 +129,7 @@ def with_text_evidence(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def undecided(rows: pl.DataFrame, lineage: str) -> pl.DataFrame:
-    """Rows before anything is decided; lineage: hash of the model that wrote the texts."""
+    """Mark rows as not decided yet. lineage: hash of the model that wrote the texts."""
     return rows.with_columns(
         selected=pl.lit(False),
         reason=pl.when(pl.col("split") == "dev")
@@ -117,7 +140,7 @@ def undecided(rows: pl.DataFrame, lineage: str) -> pl.DataFrame:
 
 
 def gold_rows(utterances: pl.DataFrame) -> pl.DataFrame:
-    """Gold as rows of a label table: always trained on."""
+    """Return gold as rows of a label table: always selected."""
     gold = utterances.filter(pl.col("split") == "gold")
     return gold.select(
         "id", "language", "split", "duration", "text",

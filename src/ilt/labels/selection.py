@@ -1,4 +1,4 @@
-"""Selection: which pseudo-labels are trained on, and why; every row has its reason. Used by select and correct."""
+"""Selection of pseudo-labels to train on; every row gets its reason. Used by select and correct."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def _check_corrections(corrections: pl.DataFrame) -> None:
         (~pl.col("verdict").is_in(VERDICTS), f"has a verdict that is none of {', '.join(VERDICTS)}"),
         ((pl.col("verdict") == "corrected") & no_text, "is corrected but has no text"),
     ):
-        found = corrections.filter(wrong.fill_null(True))
-        if len(found):
-            raise IltError(f"{paths.CORRECTIONS}: {found['id'][0]!r} {what}")
+        rows = corrections.filter(wrong.fill_null(True))
+        if len(rows):
+            raise IltError(f"{paths.CORRECTIONS}: {rows['id'][0]!r} {what}")
 
 
 def apply_corrections(frame: pl.DataFrame, corrections: pl.DataFrame) -> pl.DataFrame:
-    """Let people win over any model: their text, or that a row is unusable. Only pool rows change."""
+    """Apply what people decided over any model: their text, or that a row is unusable. Only pool rows change."""
     _check_corrections(corrections)
     people = corrections.select("id", _text="text", _verdict="verdict", _by="reviewer")
     joined = frame.join(people, on="id", how="left", maintain_order="left")
@@ -122,17 +122,17 @@ def oracle_references(iteration: str, params: SelectParams) -> pl.DataFrame | No
 
 
 def _with_true_error(frame: pl.DataFrame, references: pl.DataFrame | None, normaliser: str) -> pl.DataFrame:
-    """Add `true_error` of pool rows, from what was really said."""
+    """Add `true_error` of pool rows, by their references. Raises IltError where one is missing."""
     truth = POOL_REFERENCE_TABLE.empty() if references is None else references
-    joined = frame.join(truth.select("id", _said="text"), on="id", how="left", maintain_order="left")
-    unknown = joined.filter(pl.col("split") == "pool", pl.col("_said").is_null())["id"]
+    joined = frame.join(truth.select("id", _reference="text"), on="id", how="left", maintain_order="left")
+    unknown = joined.filter(pl.col("split") == "pool", pl.col("_reference").is_null())["id"]
     if len(unknown):
         raise IltError(
             f"select.method=oracle: {len(unknown)} pool rows have no reference, for example {unknown[0]!r}; "
             "give corpus.pool_reference, or choose select.method=calibrated"
         )
-    said = joined["_said"].fill_null("").to_list()
-    error = utterance_errors(said, joined["text"].to_list(), joined["language"].to_list(), normaliser)
+    true_texts = joined["_reference"].fill_null("").to_list()
+    error = utterance_errors(true_texts, joined["text"].to_list(), joined["language"].to_list(), normaliser)
     return frame.with_columns(true_error=pl.Series(error))
 
 
@@ -145,7 +145,7 @@ def calibrate_and_select(
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Return a label table with expected errors and decisions, and a report.
 
-    The calibrator is fitted on the table's dev rows, whose truth is in `utterances`. references: `id` and `text`
+    The calibrator is fitted on the table's dev rows, whose texts are in `utterances`. references: `id` and `text`
     of pool rows, for a rule that asks for them. Raises IltError where dev has too few rows to calibrate on, where
     nothing is selected, and where a reference is missing.
     """

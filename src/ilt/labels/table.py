@@ -43,13 +43,13 @@ LABEL_TABLE = Table(
 """duration in seconds.
 
 source:             gold, pseudo, corrected (by voting or de-looping) or human.
-perturbed_text, perturbed_logprob: what the same model hears in stretched, noisy speech, and how sure it is.
+perturbed_text, perturbed_logprob: text and `avg_logprob` of the same model on stretched, noisy speech.
 agreement:          1 - normalised edit distance (characters) of text and perturbed_text.
-previous_agreement: the same for text and the text that the pipeline had before.
+previous_agreement: the same for text and previous_text, the label of the row before.
 expected_error:     calibrated WER or CER of the text, in [0, 1].
-gold_similarity:          similarity_to_gold to gold of the same language: mean cosine similarity of the mean encoder
-                    state to its nearest gold ones, in [-1, 1].
-flags:              what looks wrong, such as `loop` or `too_fast`.
+gold_similarity:    mean cosine similarity of the mean encoder state to its nearest gold ones of the same language,
+                    in [-1, 1].
+flags:              signs of a bad text, such as `loop` or `too_fast`.
 selected, reason:   whether the row is trained on, and why or why not.
 lineage:            hash of the model that wrote the text.
 """
@@ -66,7 +66,7 @@ PREDICTION_TABLE = Table(
         "lineage": pl.String(),
     },
 )
-"""What a model said where the truth is known."""
+"""Hypotheses of a model for utterances whose texts are known."""
 
 CORRECTIONS_TABLE = Table(
     "corrections",
@@ -80,10 +80,10 @@ CORRECTIONS_TABLE = Table(
         "review": pl.String(),
     },
 )
-"""What people decided, one row an utterance; `ilt review import` writes it, no stage does.
+"""Decisions of people, one row an utterance; `ilt review import` writes it, no stage does.
 
-text:        what is said; null where it is unusable.
+text:        the true text; null where the row is unusable.
 text_before: the label that the person was shown.
 verdict:     accepted (the label is right), corrected (text holds) or unusable (never trained on).
-reviewer:    who decided; review: in which export, a file in data/reviews.
+reviewer:    the person; review: the export that was answered, a file in data/reviews.
 """

@@ -1,4 +1,4 @@
-"""Voting among decodes, in the way of ROVER (Fiscus 1997): align to a pivot, let each place vote."""
+"""Voting among decodes after ROVER (Fiscus 1997): align them to a pivot, vote at each place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _opcodes(one: list[str], other: list[str]) -> list[tuple[str, int, int, int,
 
 
 def vote(hypotheses: Sequence[tuple[Sequence[str], float]]) -> list[str]:
-    """The winning units of weighted hypotheses; the first is the pivot that the others are aligned to.
+    """Return the winning units of weighted hypotheses; the first is the pivot that the others are aligned to.
 
     Each unit of the pivot, and each gap between two, is a place. A hypothesis votes there, with its
     weight, for the units it has. The pivot wins ties.

@@ -38,6 +38,7 @@ RENAMED = {
         "no parameter any more, since no result depends on it: ILT_WORKERS, ILT_DEVICE and ILT_FEATURE_CACHE_MB in "
         "the environment"
     ),
+    r"model\.languages": "now languages.CODE.as, as in languages: {pcm: {as: en}}",
     r"merge\.scale": "now adapter.scale",
     r"(.*\.)?label\.relevance_neighbours": "now label.similarity_neighbours",
     r"(.*\.)?select\.relevance_weight": "now select.similarity_weight",

@@ -39,7 +39,7 @@ def body(run: Run[BaselinePlan]) -> None:
     from ilt.asr.languages import note_language_alias
     from ilt.asr.lineage import read_lineage
     from ilt.asr.predict import predict
-    from ilt.asr.transcribe import transcribe_table
+    from ilt.asr.transcribe import Decoding, transcribe_table
     from ilt.corpus.intake import read_intake
     from ilt.labels.table import LABEL_TABLE, PREDICTION_TABLE
 
@@ -60,7 +60,7 @@ def body(run: Run[BaselinePlan]) -> None:
     rows = rows.select("id", "language", "split", "duration")
     if run.plan.pool:
         pool = rows.filter(pl.col("split") == "pool")
-        hypotheses = transcribe_table(recogniser, pool, store, Batching.of(model), work, what="pool")
+        hypotheses = transcribe_table(recogniser, pool, store, Decoding(Batching.of(model)), work, "pool")
         dev = predictions.select("id", "avg_logprob", text="hypothesis")
         texts = pl.concat([hypotheses.drop("embedding"), dev], how="diagonal")
         rows = rows.join(texts, on="id", how="left", maintain_order="left")

@@ -15,7 +15,8 @@ from typing import Any
 import polars as pl
 
 from ilt import paths
-from ilt.asr.languages import allowed_languages, check_languages, context_seconds, known_languages
+from ilt.asr.languages import allowed_languages, check_languages, known_languages
+from ilt.asr.model_files import context_seconds
 from ilt.corpus.formats import FORMATS
 from ilt.corpus.intake import write_intake
 from ilt.corpus.table import ORIGIN_TABLE, POOL_REFERENCE_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE

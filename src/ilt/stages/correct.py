@@ -54,13 +54,14 @@ def body(run: Run[CorrectPlan]) -> None:
         skip_labels(run, plan.prev, before, after, reason)
         return
     # Late, so that a stage that is skipped need not wait for torch.
+    from ilt.asr.batching import Batching
     from ilt.asr.families import load_recogniser
     from ilt.asr.features import FeatureStore
     from ilt.asr.languages import note_language_alias
     from ilt.asr.lineage import read_lineage
     from ilt.corpus.intake import read_intake
     from ilt.labels.correction import choose_weights, repair
-    from ilt.labels.labelling import gold_rows, label_rows, undecided, with_text_evidence
+    from ilt.labels.labelling import Labelling, gold_rows, label_rows, undecided, with_text_evidence
     from ilt.labels.selection import calibrate_and_select, oracle_references
     from ilt.labels.table import LABEL_TABLE
 
@@ -68,10 +69,9 @@ def body(run: Run[CorrectPlan]) -> None:
     utterances, labels = read_intake(run.iteration), LABEL_TABLE.read(before)
     recogniser = load_recogniser(read_lineage(start), plan.model)
     store = FeatureStore(utterances, recogniser.extractor)
-    decoded = label_rows(
-        recogniser, utterances, labels, store, plan.label, plan.model,
-        plan.seed, run.work(start, before, paths.intake(run.iteration)),
-    )  # fmt: skip
+    labelling = Labelling(plan.label, Batching.of(plan.model), plan.seed)
+    work = run.work(start, before, paths.intake(run.iteration))
+    decoded = label_rows(recogniser, utterances, labels, store, labelling, work)
     weights: dict[str, float] | None = None
     tried: dict[str, float] = {}
     if plan.vote:

@@ -44,21 +44,21 @@ def body(run: Run[LabelPlan]) -> None:
         skip_labels(run, plan.prev, before, paths.labels(run.iteration, "pseudo"), reason)
         return
     # Late, so that a stage that is skipped need not wait for torch.
+    from ilt.asr.batching import Batching
     from ilt.asr.families import load_recogniser
     from ilt.asr.features import FeatureStore
     from ilt.asr.languages import note_language_alias
     from ilt.asr.lineage import read_lineage
     from ilt.corpus.intake import read_intake
-    from ilt.labels.labelling import gold_rows, label_rows, undecided
+    from ilt.labels.labelling import Labelling, gold_rows, label_rows, undecided
     from ilt.labels.table import LABEL_TABLE
 
     utterances = read_intake(run.iteration)
     recogniser = load_recogniser(read_lineage(start), plan.model)
     store = FeatureStore(utterances, recogniser.extractor)
-    rows = label_rows(
-        recogniser, utterances, LABEL_TABLE.read(before), store, plan.label, plan.model,
-        plan.seed, run.work(start, before, paths.intake(run.iteration)),
-    )  # fmt: skip
+    labelling = Labelling(plan.label, Batching.of(plan.model), plan.seed)
+    work = run.work(start, before, paths.intake(run.iteration))
+    rows = label_rows(recogniser, utterances, LABEL_TABLE.read(before), store, labelling, work)
     rows = undecided(rows.with_columns(source=pl.lit("pseudo")), recogniser.lineage.hash)
     frame = pl.concat([LABEL_TABLE.conform(part) for part in (rows, gold_rows(utterances))])
     frame = frame.with_columns(iteration=pl.lit(run.iteration), stage=pl.lit(run.name))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ilt.asr.languages import allowed_languages, context_seconds, known_languages
+from ilt.asr.languages import allowed_languages, known_languages
+from ilt.asr.model_files import context_seconds
 from ilt.corpus.build import read_corpus
 from ilt.corpus.validate import check_corpus, warn_of_small_dev
 from ilt.errors import IltError

@@ -10,7 +10,7 @@ import polars as pl
 from ilt.asr.batching import Batching
 from ilt.asr.features import FeatureStore
 from ilt.asr.recogniser import Recogniser
-from ilt.asr.transcribe import transcribe_table
+from ilt.asr.transcribe import Decoding, transcribe_table
 from ilt.evaluation.scoring import frame_errors, rate
 
 __all__ = ["Errors", "Scorer", "make_scorer", "select_checkpoint"]
@@ -32,7 +32,7 @@ def make_scorer(rows: pl.DataFrame, what: str, store: FeatureStore, batching: Ba
     """
 
     def score(recogniser: Recogniser) -> Errors:
-        hypotheses = transcribe_table(recogniser, rows, store, batching, what=what)
+        hypotheses = transcribe_table(recogniser, rows, store, Decoding(batching), what=what)
         paired = rows.with_columns(hypothesis=hypotheses["text"])
         return frame_errors(paired, "text", "hypothesis", normaliser)
 

@@ -8,28 +8,29 @@ from typing import Any
 import torch
 from transformers.models.whisper.tokenization_whisper import LANGUAGES as LANGUAGE_NAMES
 
-from ilt.asr.decoding import chars_per_token, clean_texts
+from ilt.asr.tokens import chars_per_token, clean_texts, control_tokens, plain_encoder
 from ilt.errors import IltError
 
 __all__ = ["AUDIO", "BASE_PROMPT", "CHAT_PROMPT", "Qwen2AudioVocabulary"]
 
 AUDIO = "<|audio_bos|><|AUDIO|><|audio_eos|>"
-"""Where the audio stands in a prompt."""
+"""Place of the audio in a prompt."""
 
 BASE_PROMPT = "Detect the language and recognize the speech: <|{code}|>"
-"""What the base model was trained with (Chu et al. 2024, figure 2, and the authors' evaluation)."""
+"""Prompt that the base model was trained with (Chu et al. 2024, figure 2, and the authors' evaluation)."""
 
 CHAT_PROMPT = "Transcribe the {language} speech into {language} text. Answer with the text alone."
-"""What the Instruct model is asked; the wording is this project's own."""
+"""Prompt for the Instruct model; the wording is this project's own."""
 
 
 class Qwen2AudioVocabulary:
-    """The tokens of one checkpoint, and what it is asked.
+    """The tokens and prompts of one checkpoint.
 
-    A model whose generation settings end at `<|im_end|>` is a chat model, and is asked through its chat
-    template; a base model ends at `<|endoftext|>`.
+    A model whose generation settings end at `<|im_end|>` is a chat model, and is prompted through its chat template;
+    a base model ends at `<|endoftext|>`.
 
-    prompts: the user's, by language code or `default`. language_alias: languages that stand in for others.
+    ends: end tokens of the generation settings. prompts: the user's, by language code or `default`.
+    language_alias: languages that stand in for others.
     """
 
     def __init__(
@@ -48,18 +49,18 @@ class Qwen2AudioVocabulary:
         self.audio = int(config.audio_token_id)
         self.chat = ids.get("<|im_end|>") in (ends if isinstance(ends, list) else [ends])
         self.end = int(ids["<|im_end|>" if self.chat else "<|endoftext|>"])
-        special = {*self.tokenizer.all_special_ids, self.audio}
-        special |= {index for token, index in ids.items() if token.startswith("<|") and token.endswith("|>")}
+        control = control_tokens(self.tokenizer) | {self.audio}
+        self._encode = plain_encoder(self.tokenizer, control)
         unused = range(max(ids.values()) + 1, size)  # released weights have more rows than tokens
-        self.banned = torch.tensor(sorted({*special, *unused} - {self.end}), device=device)
+        self.banned = torch.tensor(sorted({*control, *unused} - {self.end}), device=device)
         tags = {code: ids.get(f"<|{code}|>") for code in LANGUAGE_NAMES}
         self.language_ids = {code: index for code, index in tags.items() if index is not None}
-        self.characters = chars_per_token(ids, special, size).to(device)
+        self.characters = chars_per_token(ids, control, size).to(device)
 
     def prompt(self, language: str) -> str:
-        """The whole prompt for a language, with `AUDIO` where the audio stands.
+        """Return the whole prompt for a language, with `AUDIO` in the place of the audio.
 
-        Raises IltError for a language without a name, where the prompt asks for one.
+        Raises IltError for a language without a name or a token, where the prompt has a place for one.
         """
         default = self.prompts.get("default", CHAT_PROMPT if self.chat else BASE_PROMPT)
         text = self.prompts.get(language, default)
@@ -67,12 +68,12 @@ class Qwen2AudioVocabulary:
         if "{language}" in text and code not in LANGUAGE_NAMES:
             raise IltError(
                 f"the prompt names the language, and {code!r} has no known English name; write a prompt of "
-                f"its own, model.prompts.{language}, or say what to take it for, languages.{language}.as"
+                f"its own, model.prompts.{language}, or name another language in its place, languages.{language}.as"
             )
         if "<|{code}|>" in text and code not in self.language_ids:
             known = ", ".join(sorted(self.language_ids))
             raise IltError(
-                f"the model has no token for the language {code!r}; it has {known}: say what to take it for, "
+                f"the model has no token for the language {code!r}; it has {known}: name one of them in its place, "
                 f"languages.{language}.as, or write a prompt of its own, model.prompts.{language}"
             )
         text = text.replace("{code}", code).replace("{language}", LANGUAGE_NAMES.get(code, "").title())
@@ -83,8 +84,14 @@ class Qwen2AudioVocabulary:
         return str(self.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
 
     def prefixes(self, languages: Sequence[str], lengths: Sequence[int]) -> list[list[int]]:
-        """Token ids of each prompt, with as many audio tokens as the audio has (`lengths`)."""
-        ids = {code: self.encode(self.prompt(code)) for code in sorted(set(languages))}
+        """Return the token ids of each prompt, with as many audio tokens as the audio has (`lengths`).
+
+        Unlike texts, prompts have control tokens. Raises IltError for a prompt without one place for the audio.
+        """
+        ids: dict[str, list[int]] = {
+            code: self.tokenizer(self.prompt(code), add_special_tokens=False).input_ids
+            for code in sorted(set(languages))
+        }
         rows = []
         for code, length in zip(languages, lengths, strict=True):
             if ids[code].count(self.audio) != 1:
@@ -94,21 +101,21 @@ class Qwen2AudioVocabulary:
         return rows
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text as it stands."""
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+        """Return the tokens of a text. The names of control tokens, such as `<|im_end|>`, are text like any other."""
+        return self._encode(text)
 
     def decode(self, tokens: Any) -> list[str]:
-        """Texts of token rows, without specials and with single spaces."""
+        """Return the texts of token rows, without special tokens and with single spaces."""
         return clean_texts(self.tokenizer, tokens)
 
     def mask(self, logits: torch.Tensor, first: bool) -> torch.Tensor:  # noqa: ARG002 (an answer may be empty)
-        """`logits` (..., vocabulary) in float32 without what may not be said. Changes float32 in place."""
+        """Return `logits` (..., vocabulary) in float32, -inf at banned tokens. Changes float32 in place."""
         logits = logits.float()
         logits[:, self.banned] = -torch.inf
         return logits
 
     def stacked(self, rows: Sequence[Sequence[int]], left: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token rows of unlike length as ids and attention mask, (batch, longest), padded at one side."""
+        """Return token rows of unlike length as ids and attention mask, (batch, longest), padded at one side."""
         size = max(map(len, rows))
         ids = torch.full((len(rows), size), self.end)
         mask = torch.zeros(len(rows), size, dtype=torch.long)
@@ -121,9 +128,9 @@ class Qwen2AudioVocabulary:
     def teacher(
         self, prefixes: Sequence[list[int]], targets: Sequence[list[int]]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Ids, attention mask and what each position has to predict: the answer alone, else -100.
+        """Return ids, attention mask and labels: the answer alone, else -100. All (batch, longest), padded right.
 
-        targets: tokens of the answers, the end token included. All (batch, longest), padded on the right.
+        targets: tokens of the answers, the end token included.
         """
         rows = [[*prompt, *answer[:-1]] for prompt, answer in zip(prefixes, targets, strict=True)]
         ids, mask = self.stacked(rows, left=False)

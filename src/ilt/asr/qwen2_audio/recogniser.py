@@ -1,4 +1,4 @@
-"""Qwen2-Audio (Chu et al. 2024, arXiv 2407.10759), base and Instruct, behind the recogniser's face."""
+"""Qwen2-Audio (Chu et al. 2024, arXiv 2407.10759), base and Instruct, as a recogniser."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ilt.asr.context import audio_context
 from ilt.asr.decoding import (
     MARGIN,
     PrefixScores,
+    TextLimits,
     attach_embeddings,
     beam_search,
     character_limits,
@@ -39,7 +40,7 @@ LEAST_FRAMES = 8
 
 
 def text_tokens(config: Any) -> int:
-    """Tokens that a text may have at most: half of what the audio leaves of the context, for the prompt."""
+    """Return how many tokens a text may have at most: half of what the audio leaves of the context, for the prompt."""
     room = config.text_config.max_position_embeddings - config.audio_config.max_source_positions // 2
     return min(TEXT_TOKENS, int(room) // 2)
 
@@ -47,9 +48,9 @@ def text_tokens(config: Any) -> int:
 class Qwen2AudioRecogniser:
     """See `ilt.asr.recogniser.Recogniser`.
 
-    A prompt holds the audio and the instruction; the answer alone is learnt. Batches are padded on the left
-    for decoding, so that all answers begin at the same place. Evidence that this family does not have is
-    None: the probability of no speech and, unless prompts end in a language token, the detected language.
+    A prompt holds the audio and the instruction; the answer alone is learnt. Batches are padded on the left for
+    decoding, so that all answers begin at the same place. This family gives no probability of no speech and, unless
+    prompts end in a language token, no detected language: they are None.
     """
 
     encoder_prefix = "model.audio_tower."
@@ -99,8 +100,8 @@ class Qwen2AudioRecogniser:
         lengths: list[int] = self._tower()._get_feat_extract_output_lengths(frames)[1].tolist()
         return lengths
 
-    def _heard(self, features: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-        """What the model takes as audio: padded features and their mask."""
+    def _audio_inputs(self, features: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the padded features and their mask, as arguments of the model."""
         frames, width = self._frames(features), self.max_frames
         if self.params.audio_context == "batch":
             longest = max(frames) + MARGIN
@@ -110,11 +111,11 @@ class Qwen2AudioRecogniser:
         return {"input_features": padded, "feature_attention_mask": mask.long().to(self.device)}
 
     def _prefix_scores(self, logits: torch.Tensor, prefixes: Sequence[Sequence[int]]) -> list[PrefixScores]:
-        """The detected language, where prompts end in its token. logits: those that predict the token."""
+        """Return the detected language, where prompts end in its token. logits: those that predict the token."""
         languages = self.vocabulary.language_ids
         if not languages or not {row[-1] for row in prefixes} <= set(languages.values()):
             return [PrefixScores()] * len(prefixes)
-        return [PrefixScores(None, *said) for said in detected(logits, languages)]
+        return [PrefixScores(None, *guess) for guess in detected(logits, languages)]
 
     @torch.inference_mode()
     def transcribe(
@@ -125,23 +126,24 @@ class Qwen2AudioRecogniser:
         if self.language_adapters:
             self.language_adapters.switch(languages)
         lengths = self._audio_tokens(features)
-        heard, prefixes = self._heard(features), self.vocabulary.prefixes(languages, lengths)
-        limits = character_limits(features, self.extractor, self.params.max_chars_per_second).to(self.device)
+        audio, prefixes = self._audio_inputs(features), self.vocabulary.prefixes(languages, lengths)
+        characters = character_limits(features, self.extractor, self.params.max_chars_per_second)
+        limits = TextLimits(characters.to(self.device), self.max_tokens)
         states: list[torch.Tensor] = []
         hook = self._tower().register_forward_hook(lambda *call: states.append(call[-1].last_hidden_state))
         try:
-            with audio_context(self._tower(), heard["input_features"].shape[-1]):
+            with audio_context(self._tower(), audio["input_features"].shape[-1]):
                 if beams == 1:
-                    hypotheses = self._greedy(heard, prefixes, limits)
+                    hypotheses = self._greedy(audio, prefixes, limits)
                 else:
-                    hypotheses = self._beam_search(heard, prefixes, limits, beams)
+                    hypotheses = self._beam_search(audio, prefixes, limits, beams)
         finally:
             hook.remove()
         means = mean_states(states[-1], torch.tensor(lengths)) if embed else None
         return attach_embeddings(hypotheses, languages, self.params.languages, means)
 
     def _greedy(
-        self, heard: dict[str, torch.Tensor], prefixes: list[list[int]], limits: torch.Tensor
+        self, audio: dict[str, torch.Tensor], prefixes: list[list[int]], limits: TextLimits
     ) -> list[Hypothesis]:
         ids, mask = self.vocabulary.stacked(prefixes, left=True)
         cache = DynamicCache()
@@ -151,7 +153,7 @@ class Qwen2AudioRecogniser:
             nonlocal mask
             if chosen is None:
                 positions = (mask.cumsum(-1) - 1).clamp_min(0)
-                inputs = {"input_ids": ids, "position_ids": positions, **heard}
+                inputs = {"input_ids": ids, "position_ids": positions, **audio}
             else:
                 mask = functional.pad(mask, (0, 1), value=1)
                 inputs = {"input_ids": chosen, "position_ids": mask.sum(-1, keepdim=True) - 1}
@@ -163,23 +165,22 @@ class Qwen2AudioRecogniser:
                 prefix_scores.extend(self._prefix_scores(logits[:, -2], prefixes))
             return logits[:, -1]
 
-        return greedy(step, lambda: prefix_scores, self.vocabulary, limits, self.max_tokens)
+        return greedy(step, lambda: prefix_scores, self.vocabulary, limits)
 
     def _beam_search(
-        self, heard: dict[str, torch.Tensor], prefixes: list[list[int]], limits: torch.Tensor, beams: int
+        self, audio: dict[str, torch.Tensor], prefixes: list[list[int]], limits: TextLimits, beams: int
     ) -> list[Hypothesis]:
         ids, mask = self.vocabulary.stacked(prefixes, left=True)
-        inputs = {"input_ids": ids, "attention_mask": mask, **heard}
-        most, end = self.max_tokens, self.vocabulary.end
-        found = beam_search(self.model, self.vocabulary, inputs, ids.shape[1], limits, most, beams)
-        forced, mask, labels = self.vocabulary.teacher(prefixes, [[*row, end] for row in found])
-        states = self.model.model(input_ids=forced, attention_mask=mask, **heard, use_cache=False)
-        first = min(map(len, prefixes)) - 2  # what predicts prompts is of no interest, and the vocabulary large
+        inputs = {"input_ids": ids, "attention_mask": mask, **audio}
+        token_rows = beam_search(self.model, self.vocabulary, inputs, ids.shape[1], limits, beams)
+        answers = [[*row, self.vocabulary.end] for row in token_rows]
+        forced, mask, labels = self.vocabulary.teacher(prefixes, answers)
+        states = self.model.model(input_ids=forced, attention_mask=mask, **audio, use_cache=False)
+        first = min(map(len, prefixes)) - 2  # not for the prompt, since the vocabulary is large
         logits = self.model.lm_head(states.last_hidden_state[:, first:])
         before = torch.tensor([len(row) - 2 - first for row in prefixes], device=self.device)
         prefix_scores = self._prefix_scores(logits[torch.arange(len(prefixes)), before], prefixes)
-        labels = labels[:, first:]
-        return evidence(found, logits, labels, prefix_scores, self.vocabulary, limits, most)
+        return evidence(token_rows, logits, labels[:, first:], prefix_scores, self.vocabulary, limits)
 
     def loss(
         self,
@@ -190,12 +191,12 @@ class Qwen2AudioRecogniser:
     ) -> torch.Tensor:
         if self.language_adapters:
             self.language_adapters.switch(languages)
-        heard = self._heard(features)
+        audio = self._audio_inputs(features)
         prefixes = self.vocabulary.prefixes(languages, self._audio_tokens(features))
         ids, mask, labels = self.vocabulary.teacher(prefixes, self._targets(texts))
-        with audio_context(self._tower(), heard["input_features"].shape[-1]):
-            states = self.model.model(input_ids=ids, attention_mask=mask, **heard, use_cache=False)
-        # The head sees answers alone: over a large vocabulary, its output is the largest tensor of all.
+        with audio_context(self._tower(), audio["input_features"].shape[-1]):
+            states = self.model.model(input_ids=ids, attention_mask=mask, **audio, use_cache=False)
+        # The head takes answers alone: over a large vocabulary, its output is the largest tensor of all.
         kept = labels != -100
         logits = self.model.lm_head(states.last_hidden_state[kept]).float()
         return functional.cross_entropy(logits, labels[kept], label_smoothing=label_smoothing)

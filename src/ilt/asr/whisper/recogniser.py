@@ -1,4 +1,4 @@
-"""Whisper, of any size, behind the recogniser's face. Language and task are always given explicitly."""
+"""Whisper of any size as a recogniser. Language and task are always explicit."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ilt.asr.context import audio_context
 from ilt.asr.decoding import (
     MARGIN,
     PrefixScores,
+    TextLimits,
     attach_embeddings,
     beam_search,
     character_limits,
@@ -49,7 +50,7 @@ class WhisperRecogniser:
         self.extractor = WhisperFeatureExtractor.from_pretrained(lineage.id, **load)
         if self.extractor.feature_size != model.config.num_mel_bins:
             raise IltError(
-                f"model.id: {lineage.id} hears {model.config.num_mel_bins} mel bins, but its "
+                f"model.id: {lineage.id} takes {model.config.num_mel_bins} mel bins, but its "
                 f"preprocessor_config.json makes {self.extractor.feature_size}; take both from one checkpoint"
             )
         self.tokenizer = WhisperTokenizer.from_pretrained(lineage.id, **load)
@@ -68,7 +69,6 @@ class WhisperRecogniser:
 
     @property
     def max_tokens(self) -> int:
-        """Tokens that a text may have at most."""
         return int(self.model.config.max_target_positions) - len(self.vocabulary.tail) - 3
 
     def fits(self, text: str) -> bool:
@@ -97,11 +97,11 @@ class WhisperRecogniser:
             return []
         if self.language_adapters:
             self.language_adapters.switch(languages)
-        padded = self._pad(features)
-        prefixes = self.vocabulary.prefixes(languages)
+        padded, prefixes = self._pad(features), self.vocabulary.prefixes(languages)
         with audio_context(self.model, padded.shape[-1]):
             states = self.model.model.encoder(padded).last_hidden_state
-        limits = character_limits(features, self.extractor, self.params.max_chars_per_second).to(self.device)
+        characters = character_limits(features, self.extractor, self.params.max_chars_per_second)
+        limits = TextLimits(characters.to(self.device), self.max_tokens)
         if beams == 1:
             hypotheses = self._greedy(states, prefixes, limits)
         else:
@@ -111,13 +111,13 @@ class WhisperRecogniser:
         return attach_embeddings(hypotheses, languages, self.params.languages, means)
 
     def _prefix_scores(self, logits: torch.Tensor) -> list[PrefixScores]:
-        """What the logits of the first position (batch, vocabulary) say."""
+        """Return the evidence in the logits of the first position, (batch, vocabulary)."""
         silence, languages = self.vocabulary.no_speech, self.language_ids
         silent = logits.float().softmax(-1)[:, silence].tolist() if silence is not None else None
-        found = detected(logits, languages) if languages else [(None, None)] * len(logits)
-        return [PrefixScores(silent[row] if silent else None, *said) for row, said in enumerate(found)]
+        guesses = detected(logits, languages) if languages else [(None, None)] * len(logits)
+        return [PrefixScores(silent[row] if silent else None, *guess) for row, guess in enumerate(guesses)]
 
-    def _greedy(self, states: torch.Tensor, prefixes: torch.Tensor, limits: torch.Tensor) -> list[Hypothesis]:
+    def _greedy(self, states: torch.Tensor, prefixes: torch.Tensor, limits: TextLimits) -> list[Hypothesis]:
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         prefix_scores: list[PrefixScores] = []
 
@@ -130,18 +130,18 @@ class WhisperRecogniser:
                 prefix_scores.extend(self._prefix_scores(logits[:, 0]))
             return logits[:, -1]
 
-        return greedy(step, lambda: prefix_scores, self.vocabulary, limits, self.max_tokens)
+        return greedy(step, lambda: prefix_scores, self.vocabulary, limits)
 
     def _beam_search(
-        self, states: torch.Tensor, prefixes: torch.Tensor, limits: torch.Tensor, beams: int
+        self, states: torch.Tensor, prefixes: torch.Tensor, limits: TextLimits, beams: int
     ) -> list[Hypothesis]:
-        heard, most = BaseModelOutput(states), self.max_tokens
-        inputs = {"encoder_outputs": heard, "decoder_input_ids": prefixes}
-        found = beam_search(self.model, self.vocabulary, inputs, prefixes.shape[1], limits, most, beams)
-        forced, labels = self.vocabulary.teacher(prefixes, [[*row, self.vocabulary.end] for row in found])
-        logits = self.model(encoder_outputs=heard, decoder_input_ids=forced, use_cache=False).logits
+        encoded = BaseModelOutput(states)
+        inputs = {"encoder_outputs": encoded, "decoder_input_ids": prefixes}
+        token_rows = beam_search(self.model, self.vocabulary, inputs, prefixes.shape[1], limits, beams)
+        forced, labels = self.vocabulary.teacher(prefixes, [[*row, self.vocabulary.end] for row in token_rows])
+        logits = self.model(encoder_outputs=encoded, decoder_input_ids=forced, use_cache=False).logits
         prefix_scores = self._prefix_scores(logits[:, 0])
-        return evidence(found, logits, labels, prefix_scores, self.vocabulary, limits, most)
+        return evidence(token_rows, logits, labels, prefix_scores, self.vocabulary, limits)
 
     def _targets(self, languages: Sequence[str], texts: Sequence[str]) -> list[list[int]]:
         targets = []

@@ -1,4 +1,4 @@
-"""Whisper's tokens: prompts, targets, what may not be said, and how the released checkpoints differ.
+"""Whisper's tokens: prompts, targets, banned tokens, and the differences of the released checkpoints.
 
 | checkpoints              | mel bins | end token | languages      | prompt                           |
 |--------------------------|----------|-----------|----------------|----------------------------------|
@@ -6,8 +6,8 @@
 | large-v3, large-v3-turbo | 128      | 50257     | 100 (with yue) | start, language, task, no stamps |
 | tiny.en ... medium.en    | 80       | 50256     | English alone  | start, no stamps                 |
 
-distil-whisper has the files of the checkpoint that it was made from. What is not in generation_config.json
-(old and home-made checkpoints have none) is taken from the tokenizer.
+distil-whisper has the files of the checkpoint that it was made from. Where generation_config.json says nothing (old
+and home-made checkpoints have none) the tokenizer decides.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import torch
 from transformers import GenerationConfig, PretrainedConfig, WhisperTokenizer
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from ilt.asr.decoding import chars_per_token, clean_texts
 from ilt.asr.languages import check_languages, whisper_languages
+from ilt.asr.tokens import chars_per_token, clean_texts, control_tokens, plain_encoder
 from ilt.errors import IltError
 
 __all__ = ["WhisperVocabulary"]
@@ -33,8 +33,8 @@ class WhisperVocabulary:
     """The tokens of one checkpoint.
 
     language_ids: token of each language; empty for English-only checkpoints.
-    tail:         what follows the language in a prompt: the task, if there are tasks, and no time stamps.
-    characters:   letters that each token begins, (vocabulary,).
+    tail:         the end of a prompt, after the language: the task, if there are tasks, and no time stamps.
+    characters:   that begin in each token, (vocabulary,).
     """
 
     def __init__(
@@ -46,12 +46,8 @@ class WhisperVocabulary:
         language_alias: Mapping[str, str],
         device: torch.device,
     ) -> None:
-        self.name, self.tokenizer, self.language_alias, self.device = (
-            name,
-            tokenizer,
-            dict(language_alias),
-            device,
-        )
+        self.name, self.tokenizer, self.device = name, tokenizer, device
+        self.language_alias = dict(language_alias)
         self.size = int(config.vocab_size)
         self._ids: dict[str, int] = tokenizer.get_vocab()
         if max(self._ids.values()) >= self.size:
@@ -68,14 +64,15 @@ class WhisperVocabulary:
         self.tail = [self._id(token) for token in (*tasks, "<|notimestamps|>")]
         # OpenAI's texts begin with a space; so do those of a vocabulary that has words with one before them.
         self._spaced = any(len(token) > 1 and token.startswith("Ġ") for token in self._ids)
-        special = set(tokenizer.all_special_ids)  # the tokenizer makes this list anew each time
-        stamps = range(self.tail[-1] + 1, self.size)
-        self.banned = self._tokens({*special, *stamps, *(settings.suppress_tokens or ())})
+        control = control_tokens(tokenizer) | set(range(self.tail[-1] + 1, self.size))  # time stamps come last
+        self._encode = plain_encoder(tokenizer, control)
+        self.banned = self._tokens(control | set(settings.suppress_tokens or ()))
         # An empty transcript is a possible answer, so the end token stays allowed at the beginning.
         self.banned_first = self._tokens(settings.begin_suppress_tokens or ())
-        self.characters = chars_per_token(self._ids, special, self.size).to(device)
+        self.characters = chars_per_token(self._ids, control, self.size).to(device)
 
     def _id(self, token: str) -> int:
+        """Return the index of a token. Raises IltError for a tokenizer that lacks it."""
         if token not in self._ids:
             raise IltError(f"model.id: the tokenizer of {self.name} has no token {token}: it is no Whisper's")
         return self._ids[token]
@@ -89,29 +86,32 @@ class WhisperVocabulary:
         return {token.strip("<|>"): int(index) for token, index in vars(settings)["lang_to_id"].items()}
 
     def _tokens(self, indices: Iterable[int]) -> torch.Tensor:
-        """As sorted indices, without the end token and what is no token (some files say -1)."""
+        """Return sorted indices, without the end token and those of no token (some files say -1)."""
         kept = {index for index in indices if 0 <= index < self.size} - {self.end}
         return torch.tensor(sorted(kept), dtype=torch.long, device=self.device)
 
     def prefixes(self, languages: Sequence[str]) -> torch.Tensor:
-        """The prompt of each utterance, (batch, prompt). Raises IltError for languages that cannot be had."""
+        """Return the prompt of each utterance, (batch, prompt). Raises IltError for unknown languages."""
         check_languages(languages, self.languages, self.language_alias, self.name)
         codes = [self.language_alias.get(language, language) for language in languages]
-        told = [[self.language_ids[code]] if self.language_ids else [] for code in codes]
-        rows = [[self.start, *language, *self.tail] for language in told]
+        tags = [[self.language_ids[code]] if self.language_ids else [] for code in codes]
+        rows = [[self.start, *tag, *self.tail] for tag in tags]
         return torch.tensor(rows, device=self.device)
 
     def encode(self, text: str, language: str = "en") -> list[int]:
-        """The tokens of a text, as the checkpoint was taught to write it, without prompt and end."""
+        """Return the tokens of a text, as the checkpoint was trained to write it, without prompt and end.
+
+        The names of control tokens, such as `<|endoftext|>`, are text like any other.
+        """
         spaced = self._spaced and text and self.language_alias.get(language, language) not in UNSPACED
-        return self.tokenizer(f" {text.strip()}" if spaced else text, add_special_tokens=False).input_ids
+        return self._encode(f" {text.strip()}" if spaced else text)
 
     def decode(self, tokens: Any) -> list[str]:
-        """Texts of token rows, without specials and with single spaces."""
+        """Return the texts of token rows, without special tokens and with single spaces."""
         return clean_texts(self.tokenizer, tokens)
 
     def mask(self, logits: torch.Tensor, first: bool) -> torch.Tensor:
-        """`logits` (..., vocabulary) in float32 without what may not be said. Changes float32 in place."""
+        """Return `logits` (..., vocabulary) in float32, -inf at banned tokens. Changes float32 in place."""
         logits = logits.float()
         logits[:, self.banned] = -torch.inf
         if first and len(self.banned_first):
@@ -119,7 +119,7 @@ class WhisperVocabulary:
         return logits
 
     def teacher(self, prefixes: torch.Tensor, targets: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Decoder inputs and labels (-100 where nothing is predicted): (batch, prompt + longest target)."""
+        """Return decoder inputs and labels (-100: nothing to predict): (batch, prompt + longest target)."""
         size, lead = max(map(len, targets)), prefixes.shape[1]
         inputs = torch.full((len(targets), lead + size - 1), self.end, device=self.device)
         labels = torch.full((len(targets), lead + size - 1), -100, device=self.device)

@@ -1,4 +1,4 @@
-"""Rules of selection: which there are. Each is a module whose `RULE` ranks the rows of a language."""
+"""Registry of the rules of selection. Each is a module whose `RULE` ranks the rows of a language."""
 
 from ilt.registry import Registry
 

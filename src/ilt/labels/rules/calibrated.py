@@ -1,4 +1,4 @@
-"""Rank by expected error, and by similarity to gold a little."""
+"""Rank by expected error, with a little weight on similarity to gold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["RULE"]
 
 
 def _score(params: SelectParams) -> pl.Expr:
-    # 0: the row of its language that is most like gold, 1: the one that is least.
+    # 0 for the row of its language that is most like gold, 1 for the least.
     distance = 1 - (pl.col("gold_similarity").rank() / pl.len()).over("language", "split")
     return pl.col("expected_error") + params.similarity_weight * distance.fill_null(0.5)
 

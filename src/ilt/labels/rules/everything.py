@@ -1,4 +1,4 @@
-"""For comparison: keep every label, flagged ones too."""
+"""Keep every label, flagged ones too: for comparison."""
 
 from __future__ import annotations
 

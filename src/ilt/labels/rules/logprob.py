@@ -1,4 +1,4 @@
-"""For comparison: rank by mean token log-probability, as most recipes do."""
+"""Rank by mean token log-probability, as most recipes do: for comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For comparison: rank by true error, from the pool reference: what a perfect choice would give."""
+"""Rank by true error, from the pool reference, as a perfect choice would: for comparison."""
 
 from __future__ import annotations
 

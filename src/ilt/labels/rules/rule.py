@@ -14,13 +14,13 @@ __all__ = ["Rule"]
 
 @dataclass(frozen=True)
 class Rule:
-    """How the rows of a language are ranked.
+    """Ranking of the rows of a language.
 
     score:            an expression over the label table, smaller is better.
     shown:            the column of errors that the reason names.
     limited:          whether rows above `max_expected_error`, in the column `shown`, are dropped.
-    unfiltered:       every row is kept, flags and budget notwithstanding.
-    needs_references: whether the true texts of the pool are asked for, as a column `true_error`.
+    unfiltered:       whether every row is kept, flags and budget notwithstanding.
+    needs_references: whether it needs the true texts of the pool, as a column `true_error`.
     """
 
     score: Callable[[SelectParams], pl.Expr]

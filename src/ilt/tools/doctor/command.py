@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ilt.asr.device import pick_attention, pick_device, pick_dtype
-from ilt.asr.languages import context_seconds, require_model
 from ilt.asr.lineage import base_lineage
+from ilt.asr.model_files import context_seconds, require_model
 from ilt.errors import IltError
 from ilt.params import TRAINING_STAGES, LabelParams, Params, TrainParams
 from ilt.tools.doctor.checks import Finding, extras, languages, programs

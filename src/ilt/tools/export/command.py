@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 
 from ilt import paths
-from ilt.asr.languages import require_model
 from ilt.asr.lineage import Lineage, read_lineage
+from ilt.asr.model_files import require_model
 from ilt.corpus.intake import INTAKE_TABLE, read_intake
 from ilt.errors import IltError
 from ilt.params import RecogniserParams, load_params
@@ -91,7 +91,7 @@ def _snippet(
     options: ExportOptions, lineage: Lineage, family: str, config: Any, folder: Path, language: str,
     model: RecogniserParams,
 ) -> str:  # fmt: skip
-    from ilt.asr.languages import read_config
+    from ilt.asr.model_files import read_config
     from ilt.tools.export import heard, snippets
 
     name, kind = options.output.resolve().name, config.architectures[0]

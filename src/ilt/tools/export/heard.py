@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from ilt.asr.batching import Batching
 from ilt.asr.decoding import MARGIN
 from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import Lineage, base_lineage
-from ilt.asr.transcribe import transcribe_table
+from ilt.asr.transcribe import Decoding, transcribe_table
 from ilt.corpus.audio import RATE, decode_flac
 from ilt.paths import read_json
 from ilt.progress import progress
@@ -52,7 +53,7 @@ def heard_by_recogniser(lineage: Lineage, rows: pl.DataFrame, model: RecogniserP
 
 def _decode(recogniser: Any, rows: pl.DataFrame, model: RecogniserParams, what: str) -> list[str]:
     store = FeatureStore(rows, recogniser.extractor, model.feature_cache_mb)
-    heard = transcribe_table(recogniser, rows, store, model.decode_batch, what=what)
+    heard = transcribe_table(recogniser, rows, store, Decoding(Batching(model.decode_batch)), what=what)
     return rows.select("id").join(heard, on="id", how="left", maintain_order="left")["text"].to_list()
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ilt.asr.families import model_info
-from ilt.asr.languages import context_seconds, known_languages
+from ilt.asr.languages import known_languages
+from ilt.asr.model_files import commit_of, context_seconds
 from ilt.corpus.audio import audio_seconds
 from ilt.corpus.sources import open_sources
 from ilt.errors import IltError
@@ -23,7 +24,7 @@ SAMPLED = 200
 class ModelSurvey:
     """The base.
 
-    revision:  of a hub model, its commit where a network or the cache can tell.
+    revision:  of a hub model, its commit.
     seconds:   of audio that it takes at once.
     languages: codes that it knows; None where it can be told any.
     """
@@ -67,15 +68,13 @@ class _Sample:
 
 def survey_model(model: str, revision: str | None) -> ModelSurvey:
     """Read a model's small files; a folder becomes an absolute path. Raises IltError where it cannot be had."""
-    from ilt.asr.languages import commit_of
-
     folder = Path(model).expanduser()
     if folder.is_dir():
         if revision:
             raise IltError("--revision is for a model of the hub; a folder is watched by its content")
         model_id, commit = str(folder.resolve()), None
     else:
-        model_id, commit = model, commit_of(model, revision) or revision
+        model_id, commit = model, commit_of(model, revision)
     info = model_info(ModelParams(id=model_id, revision=commit))
     return ModelSurvey(model_id, commit, info, context_seconds(model_id, commit), known_languages(model_id, commit))
 
