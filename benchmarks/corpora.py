@@ -27,9 +27,8 @@ import soundfile
 
 import layouts
 from ilt.corpus.audio import RATE, audio_hash, decode_flac, read_audio
-from ilt.corpus.build import read_corpus
 from ilt.corpus.formats.manifest import Manifest
-from ilt.corpus.importing import Limits, import_rows
+from ilt.corpus.importing import Limits, import_rows, read_corpus
 from ilt.demo.corpus import demo_corpus
 from ilt.params import CorpusParams, load_params
 from ilt.paths import write_json

@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import layouts
 from ilt.corpus.audio import RATE, audio_hash, read_audio
-from ilt.corpus.build import read_corpus
 from ilt.corpus.formats.huggingface import HuggingFaceHub
+from ilt.corpus.importing import read_corpus
 from ilt.corpus.table import ORIGIN_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
 from ilt.errors import IltError
 from ilt.params import CorpusParams
@@ -142,7 +142,7 @@ def test_sources_of_different_formats_become_one_corpus(said, expected, tmp_path
             elif source["split"] == split:
                 sources.append(source)
     root = tmp_path / "project"
-    (root / "data").mkdir(parents=True)
+    (root / "data" / "models").mkdir(parents=True)
     (root / "data" / "models" / "demo-whisper").symlink_to(base_folder.resolve())
     write_params(root, {"corpus.source": "sources", "corpus.sources": sources})
     hashes = []
@@ -241,7 +241,7 @@ def test_every_fault_of_a_table_is_named(tmp_path):
         ("t.csv:9", "2", "duplicate id"),
         ("t.csv:10", "2-0.5", "text is missing"),
     ])  # fmt: skip
-    assert found.table()["text"].to_list() == ["two, six", "two\nlines"]
+    assert found.table()["text"].to_list() == ["two, six", "two lines"]
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv"])

@@ -14,7 +14,7 @@ from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import AdapterLink, Lineage, base_lineage, read_lineage
 from ilt.asr.transcribe import transcribe_table
 from ilt.corpus.table import UTTERANCE_TABLE
-from ilt.corpus.validate import check_corpus
+from ilt.corpus.checks import check_corpus
 from ilt.demo.corpus import demo_corpus
 from ilt.errors import IltError
 from ilt.labels.selection import decide

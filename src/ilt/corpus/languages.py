@@ -51,20 +51,18 @@ def unknown_language(name: str, known: frozenset[str], of_row: bool = True) -> s
 
     of_row: whether a row of a source has it; else a parameter has.
     """
-    message = f"the model does not know the language {name!r}; "
+    message = f"the model does not know the language {name!r}"
     if code := suggested_code(name, known):
-        how = f", in the source or with language: {{{name}: {code}}} in corpus.sources" if of_row else ""
-        return f"{message}write {code!r}{how}"
-    some = [other for other in ("de", "en", "es", "ko", "zh") if other in known]
-    message += (
-        f"it has {', '.join(sorted(known))}"
-        if len(known) < 12
-        else (f"it has {len(known)}, with codes as {', '.join(some)}")
-    )
+        if not of_row:
+            return f"{message}; write {code!r}"
+        how = f"(`lang` in a manifest, language: {{{name}: {code}}} in corpus.sources)"
+        return f"{message}, but {code!r}: write its code {how}"
+    some = ", ".join(sorted(known) if len(known) < 12 else sorted(known & {"de", "en", "es", "ko", "zh"}))
+    message += f"; it has {some}" if len(known) < 12 else f"; it has {len(known)}, with codes as {some}"
+    alias = f"languages: {{{name}: {{as: CODE}}}} in params.yaml"
     if not of_row:
-        return f"{message}; write one of these"
+        return f"{message}. Write one of these, or say which one it is to be taken for: {alias}"
     return (
         f"{message}. If this is another name of one of them, write its code (`lang` in a manifest, language: "
-        f"{{{name}: CODE}} in corpus.sources); if not, say which one it is to be taken for: languages: "
-        f"{{{name}: {{as: CODE}}}} in params.yaml"
+        f"{{{name}: CODE}} in corpus.sources); if not, say which one it is to be taken for: {alias}"
     )

@@ -11,7 +11,7 @@ import polars as pl
 from ilt.corpus.formats import FORMATS
 from ilt.corpus.formats.lines import json_object, lines
 from ilt.corpus.formats.row import Row, Source
-from ilt.corpus.languages import unknown_language
+from ilt.corpus.languages import suggested_code, unknown_language
 from ilt.corpus.text import clean_text
 from ilt.errors import IltError
 from ilt.params import CorpusParams, SourceParams
@@ -73,12 +73,15 @@ def _mapped(
 
 
 def check_source_languages(sources: Sequence[SourceParams], known: frozenset[str]) -> None:
-    """Raise IltError for languages that parameters give to rows and that are not `known`, with the code to write."""
+    """Raise IltError for languages that parameters give to rows and that are not `known`, with the code to write.
+
+    Of a map, only other names of known languages are refused: it may have languages of which there are no rows.
+    """
     problems = []
     for number, source in enumerate(sources):
         given = source.language if isinstance(source.language, dict) else {"": source.language}
         for name, code in given.items():
-            if code is not None and code not in known:
+            if code is not None and code not in known and (not name or suggested_code(code, known)):
                 place = f"corpus.sources.{number}.language" + (f".{name}" if name else "")
                 problems.append(f"{place}: {unknown_language(code, known, of_row=False)}")
     if problems:

@@ -10,6 +10,7 @@ from ilt.corpus.importing import read_corpus
 from ilt.errors import IltError, problem_lines
 from ilt.params import load_params
 from ilt.paths import replacing
+from ilt.stages.plan import resolve
 
 __all__ = ["run_validate"]
 
@@ -24,7 +25,7 @@ def run_validate(output: Path | None) -> int:
         return 0
     longest = context_seconds(params.model.id, params.model.revision)
     known = known_languages(params.model.id, params.model.revision)
-    found = read_corpus(params.corpus, longest, allowed_languages(known, params.language_alias))
+    found = read_corpus(params.corpus, longest, allowed_languages(known, resolve(params).language_alias()))
     for line in [*problem_lines(found.problems), *found.notes]:
         print(line)
     if output:
