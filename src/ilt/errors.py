@@ -46,7 +46,7 @@ def problem_lines(problems: Sequence[Problem]) -> list[str]:
         elif same[0] is problem:
             others = ", ".join(other.where.rpartition(":")[2] for other in same[1 : ALONE + 1])
             more = ", ..." if len(same) > ALONE + 1 else ""
-            lines.append(f"{problem} ({len(same)} rows have this problem: also {others}{more})")
+            lines.append(f"{problem} ({len(same)} rows have this problem; the next: {others}{more})")
     return lines
 
 

@@ -62,6 +62,8 @@ class DelimitedTable(Source):
         place = f"{self.parameter}: {self.path}"
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
+                self._check_delimiter(file.readline().strip())
+                file.seek(0)
                 yield from records(file, self.delimiter, self.quoted)
         except FileNotFoundError:
             raise IltError(f"{place} does not exist; give a CSV or TSV file") from None
@@ -72,6 +74,21 @@ class DelimitedTable(Source):
         except OSError as error:
             raise IltError(f"{place} cannot be read: {error.strerror}") from None
 
+    def _check_delimiter(self, line: str) -> None:
+        """Raise IltError where the header has the column of audio only if it is divided at something else."""
+
+        def has_audio(delimiter: str) -> bool:
+            cells = [cell.strip(' "') for cell in line.split(delimiter)]
+            return len(cells) > 1 and self.columns.get("audio", "audio").strip() in cells
+
+        other = next((mark for mark in DELIMITERS if has_audio(mark)), None)
+        if other and not has_audio(self.delimiter):
+            raise IltError(
+                f"{self.parameter}: {self.path}: the header {line!r} is divided by {DELIMITERS[other]}, and is read as "
+                f"divided by {DELIMITERS.get(self.delimiter, repr(self.delimiter))}; say delimiter: {other!r} "
+                "(of format: table) in corpus.sources"
+            )
+
     def _header(self, table: Iterator[Record]) -> list[str]:
         number, header = next(table, (1, []))
         place = f"{self.parameter}: {self.path}"
@@ -80,21 +97,7 @@ class DelimitedTable(Source):
         if not header:
             columns = self.delimiter.join(("audio", "text", "language", "split"))
             raise IltError(f"{place} is empty; expected a header such as {columns!r}, and a row for each utterance")
-        header = [name.strip() for name in header]
-        self._check_delimiter(header)
-        return header
-
-    def _check_delimiter(self, header: list[str]) -> None:
-        """Raise IltError where the header has the column of audio only if it is divided at something else."""
-        column, line = self.columns.get("audio", "audio"), self.delimiter.join(header)
-        for other, name in DELIMITERS.items():
-            divided = [cell.strip(' "') for cell in line.split(other)]
-            if other != self.delimiter and len(divided) > 1 and column in divided and column not in header:
-                raise IltError(
-                    f"{self.parameter}: {self.path}: the header {line!r} is divided by {name}, and is read as "
-                    f"divided by {DELIMITERS.get(self.delimiter, repr(self.delimiter))}; say delimiter: {other!r} "
-                    "(of format: table) in corpus.sources"
-                )
+        return [name.strip() for name in header]
 
     def _places(self, header: list[str]) -> dict[str, int]:
         """Return the place of each field's column in a row."""

@@ -44,7 +44,7 @@ class KaldiFolder(Source):
         if not path.is_file():
             return table
         for number, line in lines(path, self.parameter, f"a file {name}"):
-            key, _, rest = line.strip().replace("\t", " ", 1).partition(" ")
+            key, rest = [*re.split(r"[ \t]", line.strip(), maxsplit=1), ""][:2]
             where = f"{path}:{number}"
             if key in table:
                 what = f"{key!r} stands at {table[key][1]} already; a key may come once in {name}"
