@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ilt import paths
+from ilt.errors import IltError
 from ilt.params import CorpusParams, Resolved
 from ilt.stages._stage import Plan, Run, Stage, run_stage
 from ilt.stages.corpus import chosen_formats, relevant
@@ -38,7 +39,7 @@ def _known() -> dict[str, Any]:
     """Return what the last run noted of files: size, time and hash by path; nothing where the notes are damaged."""
     try:
         notes = paths.read_json(HASHES)
-    except (OSError, ValueError):
+    except IltError:
         return {}
     entries = notes.items() if isinstance(notes, dict) else ()
     return {path: entry for path, entry in entries if isinstance(entry, list) and len(entry) == 3}
