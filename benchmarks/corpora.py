@@ -1,4 +1,4 @@
-"""What can be imported, shown: the same utterances from every format, and the memory that an import takes.
+"""Evidence on imports: the same utterances from every format, and the memory that an import takes.
 
     python benchmarks/corpora.py formats [--human-digits PATH/manifest.jsonl]
     python benchmarks/corpora.py memory
@@ -27,9 +27,8 @@ import soundfile
 
 import layouts
 from ilt.corpus.audio import RATE, audio_hash, decode_flac, read_audio
-from ilt.corpus.build import read_corpus
 from ilt.corpus.formats.manifest import Manifest
-from ilt.corpus.importing import Limits, import_rows
+from ilt.corpus.importing import Limits, import_rows, read_corpus
 from ilt.demo.corpus import demo_corpus
 from ilt.params import CorpusParams, load_params
 from ilt.paths import write_json
@@ -63,11 +62,11 @@ def _demo() -> list[tuple[str, str, str, np.ndarray]]:
 
 
 def _people(manifest: Path) -> list[tuple[str, str, str, np.ndarray]]:
-    said = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
     spoken = []
     for language in ("ar", "en"):
         for split in layouts.TAKEN:
-            own = [u for u in said if u["lang"] == language and u["split"] == split][:10]
+            own = [u for u in lines if u["lang"] == language and u["split"] == split][:10]
             spoken += [
                 (language, split, u.get("text") or "?", read_audio(manifest.parent / u["audio_filepath"])) for u in own
             ]
@@ -75,24 +74,23 @@ def _people(manifest: Path) -> list[tuple[str, str, str, np.ndarray]]:
 
 
 def compare(spoken: list[tuple[str, str, str, np.ndarray]]) -> dict[str, dict[str, Any]]:
-    """For each format, whether its utterance table is the expected one."""
-    said = layouts.utterances(spoken)
+    """Return for each format whether its utterance table is the expected one."""
+    utterances = layouts.utterances(spoken)
     expected = pl.DataFrame([
         {
             "id": u.id, "language": u.language, "speaker": u.speaker, "split": u.split,
             "duration": len(u.samples) / RATE, "audio_hash": audio_hash(u.samples / np.float32(32768)),
             "text": None if u.split == "pool" else u.text,
-        } for u in said
+        } for u in utterances
     ]).sort("id")  # fmt: skip
-    demo = load_params().corpus.demo.model_dump()
     result = {}
     for name, (_, write) in layouts.LAYOUTS.items():
         with tempfile.TemporaryDirectory() as folder:
-            sources = write(Path(folder) / "corpus", said)
-            params = CorpusParams.model_validate({"source": "sources", "sources": sources, "demo": demo})
-            found = read_corpus(params, 30.0, None)
-            same = found.table().select(COMPARED).equals(expected)
-            result[name] = {"rows": len(found.rows), "problems": len(found.problems), "equal": same}
+            sources = write(Path(folder) / "corpus", utterances)
+            params = CorpusParams.model_validate({"source": "sources", "sources": sources})
+            imported = read_corpus(params, 30.0, None)
+            same = imported.table().select(COMPARED).equals(expected)
+            result[name] = {"rows": len(imported.rows), "problems": len(imported.problems), "equal": same}
     return result
 
 
@@ -104,18 +102,17 @@ def formats(human_digits: Path | None) -> None:
     lines = [f"| format | {' | '.join(result)} |", "|---|" + "---|" * len(result)]
     for name, (what, _) in layouts.LAYOUTS.items():
         cells = [
-            f"{found[name]['rows']} rows, {'equal' if found[name]['equal'] else 'NOT EQUAL'}"
-            for found in result.values()
+            f"{rows[name]['rows']} rows, {'equal' if rows[name]['equal'] else 'NOT EQUAL'}" for rows in result.values()
         ]
         lines.append(f"| {what} | {' | '.join(cells)} |")
     put(DOCS, "corpora", "formats", lines)
     print("\n".join(lines))
-    if not all(row["equal"] for found in result.values() for row in found.values()):
+    if not all(row["equal"] for rows in result.values() for row in rows.values()):
         sys.exit("a format gives other utterances")
 
 
 def _make(folder: Path, hours: float, length: float, long: bool) -> Path:
-    """A manifest of noise: one file of `hours`, or a file for each utterance of `length` seconds."""
+    """Write a manifest of noise: one file of `hours`, or a file for each utterance of `length` seconds."""
     rng = np.random.default_rng(0)
     count = round(hours * 3600 / length)
     with (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
@@ -136,17 +133,17 @@ def _make(folder: Path, hours: float, length: float, long: bool) -> Path:
 
 
 def _measure(manifest: Path) -> None:
-    """In a process of its own: import, write, and print what it took."""
+    """Import a manifest, write its table, and print the costs. Runs in a process of its own."""
     os.chdir(manifest.parent)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.monotonic()
-    found = import_rows(Manifest(manifest).rows(), Limits(0.1, 30.0))
-    found.write(Path("utterances.parquet"))
+    imported = import_rows(Manifest(manifest).rows(), Limits(0.1, 30.0))
+    imported.write(Path("utterances.parquet"))
     seconds = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     size = Path("utterances.parquet").stat().st_size
     print(json.dumps({
-        "utterances": len(found.rows), "seconds": round(seconds, 1), "table_mb": round(size / 2**20),
+        "utterances": len(imported.rows), "seconds": round(seconds, 1), "table_mb": round(size / 2**20),
         "peak_mb": round(peak / 1024), "before_mb": round(before / 1024),
     }))  # fmt: skip
 

@@ -1,14 +1,14 @@
-"""What languages do to one another, what experts gain, and what protects what is outside of the target.
+"""Effects of languages on one another, of adapters of their own, and of protection for what is not adapted to.
 
     python benchmarks/languages.py --keep FOLDER
 
 One iteration at a reduced size (`SIZE`: four languages, small pools), each run in a clone of its own with a
 shared cache. Runs: adapting to one language alone (its test error on all languages against the base is the
-interference matrix); the three scopes of adapters, with the same steps (`SCOPE_STEPS`, a long fix, so that an
-expert has some); and protection, in trainings long enough to forget something (`LONG`): two languages are
-adapted to (`TARGET`), of the others there is speech of the source domain alone, in retention and in replay.
-With --keep, an interrupted call goes on where it was. Writes benchmarks/results/languages-demo.json and the
-tables in docs/languages.md.
+interference matrix); the three scopes of adapters, with the same steps (`SCOPE_STEPS`, a long fix, so that each
+language's own adapter has some); and protection, in trainings long enough to forget something (`LONG`): two
+languages are adapted to (`TARGET`), of the others the corpus has speech of the source domain alone, in retention
+and in replay. With --keep, an interrupted call goes on where it was. Writes
+benchmarks/results/languages-demo.json and the tables in docs/languages.md.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ RUNS: dict[str, dict[str, Any]] = {
     **{f"only-{code}": {"corpus": {"demo": {"languages": [code]}}} for code in LANGUAGES},
     **{scope: {"adapter": {"scope": scope}} for scope in SCOPES},
     "none": {},
-    "scale": {"merge": {"scale": 0.7}},
+    "scale": {"adapter": {"scale": 0.7}},
     "replay": {"mixture": {"replay_share": 0.2}},
-    "both": {"merge": {"scale": 0.7}, "mixture": {"replay_share": 0.2}},
+    "both": {"adapter": {"scale": 0.7}, "mixture": {"replay_share": 0.2}},
 }
 PROTECTED = {
-    "none": "none", "scale": "`merge.scale: 0.7`", "replay": "`mixture.replay_share: 0.2`", "both": "both",
+    "none": "none", "scale": "`adapter.scale: 0.7`", "replay": "`mixture.replay_share: 0.2`", "both": "both",
 }  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def _steps(name: str) -> dict[str, Any]:
 
 
 def _outside_manifest(whole: Path, folder: Path) -> Path:
-    """All that a corpus has of `TARGET`, and retention and replay of the others, as a manifest with audio."""
+    """Write what a corpus has of `TARGET`, and retention and replay of the others, as a manifest with audio."""
     path = folder / "outside" / "manifest.jsonl"
     if path.is_file():
         return path
@@ -108,27 +108,28 @@ def _run(name: str, folder: Path) -> Path:
     return clone
 
 
-def _hear(table: Path, output: Path) -> None:
-    """In a clone: what its last model says of the test rows of a table, as predictions."""
+def _decode(table: Path, output: Path) -> None:
+    """Write the predictions of a clone's last model for the test rows of a table. Runs in the clone."""
     from ilt import paths
     from ilt.asr.families import load_recogniser
     from ilt.asr.features import FeatureStore
     from ilt.asr.lineage import read_lineage
     from ilt.asr.predict import predict
     from ilt.params import load_params
+    from ilt.stages.plan import resolve
 
     rows = pl.read_parquet(table).filter(pl.col("split") == "test")
-    model = load_params().recogniser_model
+    model = resolve(load_params()).recogniser("it1")
     recogniser = load_recogniser(read_lineage(paths.lineage("it1")), model)
-    store = FeatureStore(rows, recogniser.extractor, model.feature_cache_mb)
-    work = paths.WORK / "hear"
+    store = FeatureStore(rows, recogniser.extractor)
+    work = paths.WORK / "decode"
     work.mkdir(parents=True, exist_ok=True)
     with paths.replacing(output) as temporary:
         predict(recogniser, rows, store, model, work).write_parquet(temporary)
 
 
 def _change(before: pl.DataFrame, after: pl.DataFrame, split: str, language: str | None) -> dict[str, float]:
-    """Error of `after` and how it changed, in fractions; negative is better. 95 %, paired bootstrap."""
+    """Return the error of `after` and its change, in fractions; negative is better. 95 %, paired bootstrap."""
     wanted = pl.col("split") == split
     if language is not None:
         wanted &= pl.col("language") == language
@@ -139,47 +140,49 @@ def _change(before: pl.DataFrame, after: pl.DataFrame, split: str, language: str
 
 
 def _risen(gain: dict[str, float]) -> dict[str, float]:
-    """A gain as a change of the error."""
+    """Return a gain as a change of the error."""
     return {"change": 0.0 - gain["micro"], "low": 0.0 - gain["high"], "high": 0.0 - gain["low"]}
 
 
-def _heard(clone: Path, whole: Path, folder: Path) -> pl.DataFrame:
-    """What the model of a clone says of the test rows of all languages."""
-    output = folder / f"heard-{clone.name}.parquet"
+def _decoded(clone: Path, whole: Path, folder: Path) -> pl.DataFrame:
+    """Return the predictions of a clone's model for the test rows of all languages."""
+    output = folder / f"decoded-{clone.name}.parquet"
     if not output.is_file():
         table = whole / "data/corpus/utterances.parquet"
         script = [sys.executable, str(Path(__file__).resolve())]
         subprocess.run(
-            [*script, "--hear", str(table), "--output", str(output)],
+            [*script, "--decode", str(table), "--output", str(output)],
             cwd=clone, env=environment(clone), check=True,
         )  # fmt: skip
     return pl.read_parquet(output)
 
 
 def _seconds(clone: Path) -> float:
-    costs = (clone / "data/costs/it1").glob("*.json")
+    costs = (clone / "data/iterations/it1/costs").glob("*.json")
     return round(sum(json.loads(path.read_text())["seconds"] for path in costs), 1)
 
 
 def _scopes(clones: dict[str, Path], base: pl.DataFrame) -> dict[str, Any]:
-    said = {name: pl.read_parquet(clones[name] / "data/iterations/it1/predictions.parquet") for name in SCOPES}
+    predictions = {name: pl.read_parquet(clones[name] / "data/iterations/it1/predictions.parquet") for name in SCOPES}
     result: dict[str, Any] = {}
-    for name, after in said.items():
+    for name, after in predictions.items():
         result[name] = {
             **{split: _change(base, after, split, None) for split in ("test", "retention")},
             "by_language": {code: _change(base, after, "test", code) for code in LANGUAGES},
             "seconds": _seconds(clones[name]),
         }
         if name != SCOPES[0]:
-            result[name]["gain_over_plain"] = compare(said[SCOPES[0]], after, "basic", 1000, 1)
+            result[name]["gain_over_plain"] = compare(predictions[SCOPES[0]], after, "basic", 1000, 1)
     return result
 
 
 def _protection(clones: dict[str, Path], base: pl.DataFrame) -> dict[str, Any]:
-    """By kind: test error of the target, and the source domain of the target and of the other languages."""
-    said = {name: pl.read_parquet(clones[name] / "data/iterations/it1/predictions.parquet") for name in PROTECTED}
-    plain, result = said["none"], {}
-    for name, after in said.items():
+    """Return by kind the test error of the target, and the source domain of the target and of other languages."""
+    predictions = {
+        name: pl.read_parquet(clones[name] / "data/iterations/it1/predictions.parquet") for name in PROTECTED
+    }
+    plain, result = predictions["none"], {}
+    for name, after in predictions.items():
         result[name] = {"seconds": _seconds(clones[name])}
         for what, split, codes in (
             ("test", "test", TARGET), ("retention", "retention", TARGET), ("outside", "retention", OUTSIDE),
@@ -196,7 +199,7 @@ def measure(folder: Path) -> dict[str, Any]:
     whole = clones["all"]
     base = pl.read_parquet(whole / "data/iterations/base/predictions.parquet")
     test, kept = (base.filter(pl.col("split") == split) for split in ("test", "retention"))
-    adapted = {code: _heard(clones[f"only-{code}"], whole, folder) for code in LANGUAGES}
+    adapted = {code: _decoded(clones[f"only-{code}"], whole, folder) for code in LANGUAGES}
     adapted["all"] = pl.read_parquet(whole / "data/iterations/it1/predictions.parquet")
     return {
         "machine": machine(),
@@ -236,7 +239,7 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def tables(result: dict[str, Any]) -> dict[str, list[str]]:
-    """The tables of docs/languages.md, by the name of their markers."""
+    """Return the tables of docs/languages.md, by the name of their markers."""
     codes = result["size"]["languages"]
     base = result["base"]
     interference = [
@@ -245,27 +248,27 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
           for code, row in result["interference"].items()),
     ]  # fmt: skip
 
-    def over_plain(found: dict[str, Any]) -> str:
-        gain = found.get("gain_over_plain")
+    def over_plain(scores: dict[str, Any]) -> str:
+        gain = scores.get("gain_over_plain")
         if gain is None:
             return ""
         return _between(_risen(gain))
 
     before = (percent(base["test"]["by_language"][code]) for code in codes)
     scopes = [["base", *before, percent(base["test"]["micro"]), "", percent(base["retention"]["micro"])]]
-    for name, found in result["scopes"].items():
-        after = (percent(found["by_language"][code]["error"]) for code in codes)
-        errors = [percent(found[split]["error"]) for split in ("test", "retention")]
-        scopes.append([f"`{name}`", *after, errors[0], over_plain(found), errors[1]])
+    for name, scores in result["scopes"].items():
+        after = (percent(scores["by_language"][code]["error"]) for code in codes)
+        errors = [percent(scores[split]["error"]) for split in ("test", "retention")]
+        scopes.append([f"`{name}`", *after, errors[0], over_plain(scores), errors[1]])
     kinds = ("test", "retention", "outside")
     known = [base[key] for key in ("test_of_target", "retention_of_target", "outside")]
     protection = [["(base)", *map(percent, known), "", "", ""]]
-    for name, found in result["protection"].items():
-        changes = [found.get(f"{kind}_over_plain") for kind in kinds]
+    for name, scores in result["protection"].items():
+        changes = [scores.get(f"{kind}_over_plain") for kind in kinds]
         protection.append(
             [
                 PROTECTED[name],
-                *(percent(found[kind]["error"]) for kind in kinds),
+                *(percent(scores[kind]["error"]) for kind in kinds),
                 *(_between(change) if change else "" for change in changes),
             ]
         )
@@ -286,11 +289,11 @@ def write_docs(result: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", type=Path, help="a folder for the clones, so that a call can be resumed")
-    parser.add_argument("--hear", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--decode", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.hear:
-        _hear(args.hear, args.output)
+    if args.decode:
+        _decode(args.decode, args.output)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = (args.keep or Path(temporary)).resolve()

@@ -19,7 +19,7 @@ import soundfile
 RATE = 16_000
 FOLDERS = {"en": "English/American", "pt": "Portuguese", "de": "German", "es": "Spanish", "ar": "Arabic"}
 TAKEN = {"gold": "train", "pool": "other", "dev": "dev", "test": "test"}
-"""What each split is called in corpora whose own names differ."""
+"""Names of the splits in corpora whose own names differ."""
 SPLITS = {name: split for split, name in TAKEN.items()}
 
 Sources = list[dict[str, Any]]
@@ -57,28 +57,28 @@ class Utterance:
 
     @property
     def id(self) -> str:
-        """As MLC-SLM's baseline makes it of place and time; the other formats can have any id."""
+        """The id that MLC-SLM's baseline makes of place and time; the other formats can have any id."""
         return "-".join([self.speaker, *(f"{int(round(time, 2) * 100):06d}" for time in self.times)])
 
 
 def utterances(spoken: Iterable[tuple[str, str, str, np.ndarray]]) -> list[Utterance]:
-    """Utterances from (language, split, text, float32 samples), half a second apart within a conversation."""
-    found, ends = [], dict[tuple[str, str], int]()
+    """Return utterances from (language, split, text, float32 samples), half a second apart within a conversation."""
+    result, ends = [], dict[tuple[str, str], int]()
     for language, split, text, samples in spoken:
         buffer = io.BytesIO()
         soundfile.write(buffer, samples, RATE, format="MP3")
         with soundfile.SoundFile(io.BytesIO(buffer.getvalue())) as file:
-            heard = file.read(dtype="float32")  # soundfile.read seeks first, which changes the last bit
-        decoded = np.clip(np.round(heard * 32768), -32768, 32767).astype(np.int16)
+            compressed = file.read(dtype="float32")  # soundfile.read seeks first, which changes the last bit
+        decoded = np.clip(np.round(compressed * 32768), -32768, 32767).astype(np.int16)
         start = ends.get((language, split), 0) + RATE // 2
         ends[language, split] = start + len(decoded)
-        found.append(Utterance(language, split, text, start, decoded, buffer.getvalue()))
-    return found
+        result.append(Utterance(language, split, text, start, decoded, buffer.getvalue()))
+    return result
 
 
-def _conversations(said: list[Utterance]) -> Iterable[tuple[Utterance, list[Utterance], np.ndarray]]:
-    """The first utterance, all utterances and the whole audio of each conversation."""
-    for _, group in groupby(sorted(said, key=lambda u: (u.record, u.start)), key=lambda u: u.record):
+def _conversations(rows: list[Utterance]) -> Iterable[tuple[Utterance, list[Utterance], np.ndarray]]:
+    """Yield the first utterance, all utterances and the whole audio of each conversation."""
+    for _, group in groupby(sorted(rows, key=lambda u: (u.record, u.start)), key=lambda u: u.record):
         parts = list(group)
         whole = np.zeros(parts[-1].start + len(parts[-1].samples) + RATE // 2, np.int16)
         for part in parts:
@@ -86,9 +86,9 @@ def _conversations(said: list[Utterance]) -> Iterable[tuple[Utterance, list[Utte
         yield parts[0], parts, whole
 
 
-def _clips(folder: Path, said: list[Utterance], suffix: str = "flac") -> None:
+def _clips(folder: Path, rows: list[Utterance], suffix: str = "flac") -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for u in said:
+    for u in rows:
         soundfile.write(folder / f"{u.id}.{suffix}", u.samples, RATE)
 
 
@@ -97,40 +97,40 @@ def _write(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def nemo(folder: Path, said: list[Utterance]) -> Sources:
-    _clips(folder / "clips", said)
+def nemo(folder: Path, rows: list[Utterance]) -> Sources:
+    _clips(folder / "clips", rows)
     _write(folder / "manifest.jsonl", (
         json.dumps({
             "audio_filepath": f"clips/{u.id}.flac", "duration": len(u.samples) / RATE, "text": u.text,
             "lang": u.language, "speaker": u.speaker, "split": u.split, "id": u.id,
-        }, ensure_ascii=False) for u in said
+        }, ensure_ascii=False) for u in rows
     ))  # fmt: skip
     return [{"format": "nemo", "path": f"{folder}/manifest.jsonl"}]
 
 
-def _long(folder: Path, said: list[Utterance]) -> None:
-    for first, _, whole in _conversations(said):
+def _long(folder: Path, rows: list[Utterance]) -> None:
+    for first, _, whole in _conversations(rows):
         path = folder / f"{first.record}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, whole, RATE)
 
 
-def nemo_offsets(folder: Path, said: list[Utterance]) -> Sources:
-    _long(folder, said)
+def nemo_offsets(folder: Path, rows: list[Utterance]) -> Sources:
+    _long(folder, rows)
     _write(folder / "manifest.jsonl", (
         json.dumps({
             "audio_filepath": f"{u.record}.wav", "offset": u.start / RATE, "duration": len(u.samples) / RATE,
             "text": u.text, "language": u.language, "lang": u.language, "speaker": u.speaker, "id": u.id,
             "split": TAKEN[u.split],
-        }, ensure_ascii=False) for u in said
+        }, ensure_ascii=False) for u in rows
     ))  # fmt: skip
     return [{"format": "nemo", "path": f"{folder}/manifest.jsonl", "split": SPLITS}]
 
 
-def _kaldi(folder: Path, said: list[Utterance], segments: bool) -> Sources:
+def _kaldi(folder: Path, rows: list[Utterance], segments: bool) -> Sources:
     sources = []
     for split in TAKEN:
-        own, data = [u for u in said if u.split == split], folder / split
+        own, data = [u for u in rows if u.split == split], folder / split
         if segments:
             _long(folder / "wav", own)
             records = sorted({u.record for u in own})
@@ -147,29 +147,29 @@ def _kaldi(folder: Path, said: list[Utterance], segments: bool) -> Sources:
     return sources
 
 
-def kaldi(folder: Path, said: list[Utterance]) -> Sources:
-    return _kaldi(folder, said, segments=False)
+def kaldi(folder: Path, rows: list[Utterance]) -> Sources:
+    return _kaldi(folder, rows, segments=False)
 
 
-def kaldi_segments(folder: Path, said: list[Utterance]) -> Sources:
-    return _kaldi(folder, said, segments=True)
+def kaldi_segments(folder: Path, rows: list[Utterance]) -> Sources:
+    return _kaldi(folder, rows, segments=True)
 
 
-def common_voice(folder: Path, said: list[Utterance]) -> Sources:
+def common_voice(folder: Path, rows: list[Utterance]) -> Sources:
     (folder / "clips").mkdir(parents=True)
     header = ["client_id", "path", "sentence_id", "sentence", "up_votes", "down_votes", "locale"]
     for split, name in TAKEN.items():
-        own = [u for u in said if u.split == split]
+        own = [u for u in rows if u.split == split]
         for u in own:
             (folder / "clips" / f"{u.id}.mp3").write_bytes(u.clip)
-        rows = ([u.speaker, f"{u.id}.mp3", "0", u.text, "2", "0", f"{u.language}-XX"] for u in own)
-        _write(folder / f"{name}.tsv", ("\t".join(row) for row in [header, *rows]))
+        lines = ([u.speaker, f"{u.id}.mp3", "0", u.text, "2", "0", f"{u.language}-XX"] for u in own)
+        _write(folder / f"{name}.tsv", ("\t".join(line) for line in [header, *lines]))
     languages = {f"{code}-XX": code for code in FOLDERS}
     return [{"format": "common-voice", "path": str(folder), "split": SPLITS, "language": languages}]
 
 
-def mlc_slm(folder: Path, said: list[Utterance]) -> Sources:
-    for first, parts, whole in _conversations(said):
+def mlc_slm(folder: Path, rows: list[Utterance]) -> Sources:
+    for first, parts, whole in _conversations(rows):
         place = folder / first.split / first.folder
         place.mkdir(parents=True, exist_ok=True)
         soundfile.write(place / f"{first.split}.wav", whole, RATE)
@@ -185,13 +185,13 @@ def _audio(u: Utterance) -> bytes:
     return buffer.getvalue()
 
 
-def _parquet(folder: Path, said: list[Utterance], embedded: bool) -> Sources:
+def _parquet(folder: Path, rows: list[Utterance], embedded: bool) -> Sources:
     data = folder / "data"
     data.mkdir(parents=True)
     if not embedded:
-        _clips(data, said)
+        _clips(data, rows)
     for split, name in TAKEN.items():
-        own = [u for u in said if u.split == split]
+        own = [u for u in rows if u.split == split]
         for number in range(2):
             part = own[number::2]
             table = pa.table({
@@ -209,22 +209,22 @@ def _parquet(folder: Path, said: list[Utterance], embedded: bool) -> Sources:
     return [{"format": "huggingface", "path": str(folder), "split": SPLITS, "columns": columns}]
 
 
-def parquet_bytes(folder: Path, said: list[Utterance]) -> Sources:
-    return _parquet(folder, said, embedded=True)
+def parquet_bytes(folder: Path, rows: list[Utterance]) -> Sources:
+    return _parquet(folder, rows, embedded=True)
 
 
-def parquet_paths(folder: Path, said: list[Utterance]) -> Sources:
-    return _parquet(folder, said, embedded=False)
+def parquet_paths(folder: Path, rows: list[Utterance]) -> Sources:
+    return _parquet(folder, rows, embedded=False)
 
 
-def save_to_disk(folder: Path, said: list[Utterance]) -> Sources:
+def save_to_disk(folder: Path, rows: list[Utterance]) -> Sources:
     import datasets
 
     datasets.disable_progress_bars()
-    _clips(folder / "clips", said)
+    _clips(folder / "clips", rows)
     parts = {}
     for split, name in TAKEN.items():
-        own = [u for u in said if u.split == split]
+        own = [u for u in rows if u.split == split]
         part = datasets.Dataset.from_dict({
             "id": [u.id for u in own], "text": [u.text for u in own], "speaker": [u.speaker for u in own],
             "language": [u.language for u in own], "audio": [f"{folder}/clips/{u.id}.flac" for u in own],
@@ -234,12 +234,12 @@ def save_to_disk(folder: Path, said: list[Utterance]) -> Sources:
     return [{"format": "huggingface", "path": f"{folder}/saved", "split": SPLITS}]
 
 
-def _delimited(folder: Path, said: list[Utterance], delimiter: str, name: str) -> Sources:
-    _clips(folder / "clips", said)
+def _delimited(folder: Path, rows: list[Utterance], delimiter: str, name: str) -> Sources:
+    _clips(folder / "clips", rows)
     with (folder / name).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter)
         writer.writerow(["utterance", "file", "said", "who", "tongue", "set"])
-        writer.writerows([u.id, f"{u.id}.flac", u.text, u.speaker, u.language, TAKEN[u.split]] for u in said)
+        writer.writerows([u.id, f"{u.id}.flac", u.text, u.speaker, u.language, TAKEN[u.split]] for u in rows)
     columns = {
         "id": "utterance", "audio": "file", "text": "said", "speaker": "who", "language": "tongue",
         "split": "set",
@@ -248,12 +248,12 @@ def _delimited(folder: Path, said: list[Utterance], delimiter: str, name: str) -
     return [{"format": "table", "path": path, "audio": audio, "columns": columns, "split": SPLITS}]
 
 
-def table_csv(folder: Path, said: list[Utterance]) -> Sources:
-    return _delimited(folder, said, ",", "corpus.csv")
+def table_csv(folder: Path, rows: list[Utterance]) -> Sources:
+    return _delimited(folder, rows, ",", "corpus.csv")
 
 
-def table_tsv(folder: Path, said: list[Utterance]) -> Sources:
-    return _delimited(folder, said, "\t", "corpus.tsv")
+def table_tsv(folder: Path, rows: list[Utterance]) -> Sources:
+    return _delimited(folder, rows, "\t", "corpus.tsv")
 
 
 LAYOUTS: dict[str, tuple[str, Callable[[Path, list[Utterance]], Sources]]] = {
@@ -269,4 +269,4 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path, list[Utterance]], Sources]]] = {
     "csv": ("CSV, mapped columns", table_csv),
     "tsv": ("TSV, mapped columns", table_tsv),
 }
-"""Name, what it is, and the function that writes it and gives the value of `corpus.sources` for it."""
+"""By name, a description and the function that writes the layout and returns the value of `corpus.sources` for it."""

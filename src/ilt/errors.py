@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["IltError", "Problem", "ProblemsError"]
+__all__ = ["IltError", "Problem", "ProblemsError", "problem_lines"]
 
 
 class IltError(Exception):
@@ -29,15 +29,36 @@ class Problem:
         return f"{self.where}: {self.id or '(no id)'}: {self.what}"
 
 
+ALONE = 3
+"""Rows with the same problem that are named one by one; of more, one line names the first and counts them."""
+
+
+def problem_lines(problems: Sequence[Problem]) -> list[str]:
+    """Return a line for each problem, but one for all rows of a file that have the same."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.where.rpartition(":")[0], problem.what), []).append(problem)
+    lines = []
+    for problem in problems:
+        same = groups[problem.where.rpartition(":")[0], problem.what]
+        if len(same) <= ALONE:
+            lines.append(str(problem))
+        elif same[0] is problem:
+            others = ", ".join(other.where.rpartition(":")[2] for other in same[1 : ALONE + 1])
+            more = ", ..." if len(same) > ALONE + 1 else ""
+            lines.append(f"{problem} ({len(same)} rows have this problem; the next: {others}{more})")
+    return lines
+
+
 class ProblemsError(IltError):
-    """All problems that one pass over the input found."""
+    """All problems of one pass over the input."""
 
     SHOWN = 50
 
     def __init__(self, headline: str, problems: Sequence[Problem]) -> None:
         self.problems = list(problems)
-        lines = [f"{headline} ({len(problems)} found):"]
-        lines += [f"  {problem}" for problem in self.problems[: self.SHOWN]]
-        if len(problems) > self.SHOWN:
-            lines.append(f"  ... and {len(problems) - self.SHOWN} more")
-        super().__init__("\n".join(lines))
+        lines = problem_lines(self.problems)
+        shown = [f"{headline} ({len(problems)} found):", *(f"  {line}" for line in lines[: self.SHOWN])]
+        if len(lines) > self.SHOWN:
+            shown.append(f"  ... and {len(lines) - self.SHOWN} more")
+        super().__init__("\n".join(shown))

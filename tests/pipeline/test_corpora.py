@@ -12,29 +12,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import soundfile
-import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import layouts
 from ilt.corpus.audio import RATE, audio_hash, read_audio
-from ilt.corpus.build import read_corpus
 from ilt.corpus.formats.huggingface import HuggingFaceHub
 from ilt.corpus.table import ORIGIN_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
 from ilt.errors import IltError
-from ilt.params import CorpusParams
+from small_corpora import assert_problems, noise, problems_of, read_sources, write_lines
 
-DEMO = yaml.safe_load((Path(__file__).resolve().parents[2] / "params.yaml").read_text("utf-8"))["corpus"]["demo"]
 COMPARED = ["id", "language", "speaker", "split", "duration", "audio_hash", "text"]
-
-
-def _params(sources, **more):
-    return CorpusParams.model_validate({"source": "sources", "sources": sources, "demo": DEMO, **more})
-
-
-def _read(*sources, longest=30.0, languages=frozenset({"en", "pt"}), **more):
-    return read_corpus(_params(list(sources), **more), longest, languages)
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +56,7 @@ def expected(said):
 def test_every_format_gives_the_same_utterances(name, said, expected, tmp_path):
     if name == "save-to-disk":
         pytest.importorskip("datasets")
-    found = _read(*layouts.LAYOUTS[name][1](tmp_path, said))
+    found = read_sources(*layouts.LAYOUTS[name][1](tmp_path, said))
     assert found.problems == []
     assert found.table().select(COMPARED).equals(expected)
     references = {u.id: u.text for u in said if u.split == "pool"}
@@ -92,7 +80,7 @@ def test_the_hub_loader_gives_the_same_utterances(said, expected, tmp_path, monk
 def test_audio_of_a_hub_dataset_that_is_a_url_is_fetched(tmp_path, monkeypatch):
     pytest.importorskip("datasets")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
-    clip = _clip(tmp_path / "there" / "a b.wav")
+    clip = noise(tmp_path / "there" / "a b.wav")
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     audio = pa.array([{"bytes": None, "path": f"file://{name}"} for name in (clip, tmp_path / "no.wav")], kind)
     (tmp_path / "hub").mkdir()
@@ -126,7 +114,7 @@ def test_a_dataset_that_is_not_there_is_one_clear_error(tmp_path):
 def test_without_the_package_a_hub_id_is_one_clear_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(IltError, match=r"package datasets is missing; pip install -e '\.\[hub\]'"):
-        _read({"format": "huggingface", "path": "some/dataset"})
+        read_sources({"format": "huggingface", "path": "some/dataset"})
 
 
 def test_sources_of_different_formats_become_one_corpus(said, expected, tmp_path, base_folder, write_params):
@@ -142,7 +130,7 @@ def test_sources_of_different_formats_become_one_corpus(said, expected, tmp_path
             elif source["split"] == split:
                 sources.append(source)
     root = tmp_path / "project"
-    (root / "data").mkdir(parents=True)
+    (root / "data" / "models").mkdir(parents=True)
     (root / "data" / "models" / "demo-whisper").symlink_to(base_folder.resolve())
     write_params(root, {"corpus.source": "sources", "corpus.sources": sources})
     hashes = []
@@ -163,41 +151,17 @@ def test_sources_of_different_formats_become_one_corpus(said, expected, tmp_path
     assert hashes[0]["hash"] != hashes[1]["hash"], "changed audio is noticed"
 
 
-def _clip(path: Path, seed: int = 0, seconds: float = 1.0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(seed).standard_normal(round(seconds * RATE))
-    soundfile.write(path, (0.1 * noise).astype(np.float32), RATE)
-    return path
-
-
-def _lines(path: Path, *lines: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
-
-
-def _wrong(found):
-    """File name and line, id and text of each problem."""
-    return [(problem.where.rsplit("/", 1)[-1], problem.id, problem.what) for problem in found.problems]
-
-
-def _assert_problems(found, expected):
-    assert [(where, key) for where, key, _ in _wrong(found)] == [(where, key) for where, key, _ in expected]
-    for (_, _, what), (_, _, part) in zip(_wrong(found), expected, strict=True):
-        assert part in what
-
-
 def test_every_fault_of_a_kaldi_folder_is_named(tmp_path):
-    _clip(tmp_path / "a.wav")
-    _lines(tmp_path / "wav.scp", "a a.wav", "p flac -dc p.flac |", "k raw.ark:1042", "n", "a b.wav", "m no.wav")
-    _lines(
+    noise(tmp_path / "a.wav")
+    write_lines(tmp_path / "wav.scp", "a a.wav", "p flac -dc p.flac |", "k raw.ark:1042", "n", "a b.wav", "m no.wav")
+    write_lines(
         tmp_path / "segments",
         "u1 a 0 0.5", "u2 p 0 0.5", "u3 k 0 0.5", "u4 n 0 0.5", "u5 x 0 0.5", "u6 a 0.5 0.5", "u7 a zero 1",
         "u8 a 0.5 2.0", "u9 m 0 0.5", "u1 a 0.5 1", "u0 a 0.5 -1", "ux a 0 0.05",
     )  # fmt: skip
-    _lines(tmp_path / "text", *(f"u{n} two" for n in (*range(1, 10), 0, "x")), "u99 lost")
-    found = _read({"format": "kaldi", "path": str(tmp_path), "split": "gold", "language": "en"})
-    _assert_problems(found, [
+    write_lines(tmp_path / "text", *(f"u{n} two" for n in (*range(1, 10), 0, "x")), "u99 lost")
+    found = read_sources({"format": "kaldi", "path": str(tmp_path), "split": "gold", "language": "en"})
+    assert_problems(found, [
         ("wav.scp:5", "a", "'a' stands at"),
         ("segments:10", "u1", "may come once in segments"),
         ("segments:2", "u2", "a piped command, which is not run ('flac -dc p.flac |')"),
@@ -216,8 +180,8 @@ def test_every_fault_of_a_kaldi_folder_is_named(tmp_path):
 
 def test_every_fault_of_a_table_is_named(tmp_path):
     for number in range(3):
-        _clip(tmp_path / f"{number}.wav", number)
-    path = _lines(
+        noise(tmp_path / f"{number}.wav", number)
+    path = write_lines(
         tmp_path / "t.csv",
         "audio,text,language,split,offset,duration",
         '0.wav,"two, six",en,train,,',
@@ -230,8 +194,8 @@ def test_every_fault_of_a_table_is_named(tmp_path):
         "2.wav,two,en,train,half,",
         "2.wav,,en,train,0.5,0.25",
     )
-    found = _read({"format": "table", "path": str(path), "split": {"train": "gold"}})
-    _assert_problems(found, [
+    found = read_sources({"format": "table", "path": str(path), "split": {"train": "gold"}})
+    assert_problems(found, [
         ("t.csv:5", "", "2 fields, but the header has 6"),
         ("t.csv:6", "", "the column 'audio' is empty"),
         ("t.csv:7", "2", "does not know the language 'xx'"),
@@ -241,48 +205,48 @@ def test_every_fault_of_a_table_is_named(tmp_path):
         ("t.csv:9", "2", "duplicate id"),
         ("t.csv:10", "2-0.5", "text is missing"),
     ])  # fmt: skip
-    assert found.table()["text"].to_list() == ["two, six", "two\nlines"]
+    assert found.table()["text"].to_list() == ["two, six", "two lines"]
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
 def test_a_quote_that_is_not_closed_takes_no_other_row_along(tmp_path, name):
     """Rows below it come through; of a TSV, where a line is a row, the row itself does as well."""
     for number in range(6):
-        _clip(tmp_path / f"{number}.wav", number)
+        noise(tmp_path / f"{number}.wav", number)
     mark = "," if name == "t.csv" else "\t"
     texts = ["text", '"two', "six", '"nine"', 'one"', '"a ""four"" b"', '"five']
     lines = [f"{text}{mark}{n - 1}.wav" for n, text in enumerate(texts)]
-    path = _lines(tmp_path / name, f"text{mark}audio", *lines[1:])
-    found = _read({"format": "table", "path": str(path), "split": "gold", "language": "en"})
+    path = write_lines(tmp_path / name, f"text{mark}audio", *lines[1:])
+    found = read_sources({"format": "table", "path": str(path), "split": "gold", "language": "en"})
     rows = dict(found.rows.select("id", "text").iter_rows())
     if name == "t.tsv":
         assert found.problems == []
         assert [rows[str(n)] for n in range(6)] == ['"two', "six", "nine", 'one"', 'a "four" b', '"five']
         return
-    _assert_problems(found, [
+    assert_problems(found, [
         ("t.csv:2", "", "expected after"), ("t.csv:7", "", "unexpected end of data; expected each \""),
     ])  # fmt: skip
     assert rows == {"1": "six", "2": "nine", "3": 'one"', "4": 'a "four" b'}
-    path = _lines(path, "audio,text", '0.wav,"two', "1.wav,six", '2.wav,nine"', "3.wav,one")
-    found = _read({"format": "table", "path": str(path), "split": "gold", "language": "en"})
-    _assert_problems(found, [("t.csv:2", "", "a quoted field goes on to line 4 with ',' in it")])
+    path = write_lines(path, "audio,text", '0.wav,"two', "1.wav,six", '2.wav,nine"', "3.wav,one")
+    found = read_sources({"format": "table", "path": str(path), "split": "gold", "language": "en"})
+    assert_problems(found, [("t.csv:2", "", "a quoted field goes on to line 4 with ',' in it")])
     assert found.rows["id"].to_list() == ["1", "2", "3"]
 
 
 def test_every_fault_of_an_mlc_slm_text_is_named(tmp_path):
     folder = tmp_path / "data" / "English" / "Indian"
-    _clip(folder / "0517_001_phone.wav")
-    _lines(
+    noise(folder / "0517_001_phone.wav")
+    write_lines(
         folder / "0517_001_phone.txt",
         "0.1\t0.5\tO1\thi Will", "0.5\t0.4\tO1\tback", "0.5 1.0 O2 no tabs here", "a\tb\tc", "0.5\t0.9\tO1",
     )  # fmt: skip
-    _clip(tmp_path / "data" / "Klingon" / "x.wav", 1)
-    _lines(tmp_path / "data" / "Klingon" / "x.txt", "0\t1\tO1\tnuqneH")
-    _lines(folder / "alone.txt", "0\t1\tO1\thi", "1\t2\tO1\tWill")
-    _lines(folder / "spaces.txt", "", "0 1 O1 hi")
+    noise(tmp_path / "data" / "Klingon" / "x.wav", 1)
+    write_lines(tmp_path / "data" / "Klingon" / "x.txt", "0\t1\tO1\tnuqneH")
+    write_lines(folder / "alone.txt", "0\t1\tO1\thi", "1\t2\tO1\tWill")
+    write_lines(folder / "spaces.txt", "", "0 1 O1 hi")
     (tmp_path / "README.txt").write_bytes(b"Caf\xe9 recordings\n\nstart\tend\n")
-    found = _read({"format": "mlc-slm", "path": str(tmp_path), "split": "gold"})
-    _assert_problems(found, [
+    found = read_sources({"format": "mlc-slm", "path": str(tmp_path), "split": "gold"})
+    assert_problems(found, [
         ("0517_001_phone.txt:2", "", "expected START, END"),
         ("0517_001_phone.txt:4", "", "expected START, END"),
         ("0517_001_phone.txt:5", "data-English-Indian-0517_001_phone-O1-000050-000090", "text is missing"),
@@ -293,7 +257,7 @@ def test_every_fault_of_an_mlc_slm_text_is_named(tmp_path):
     with pytest.raises(IltError, match=r"no \.txt below .* but README\.txt, which is no transcript"):
         (tmp_path / "notes").mkdir()
         (tmp_path / "README.txt").rename(tmp_path / "notes" / "README.txt")
-        _read({"format": "mlc-slm", "path": str(tmp_path / "notes"), "split": "gold"})
+        read_sources({"format": "mlc-slm", "path": str(tmp_path / "notes"), "split": "gold"})
     assert found.rows["text"].to_list() == ["hi Will", "no tabs here"]
     assert found.rows["speaker"].to_list()[0] == "data-English-Indian-0517_001_phone-O1"
 
@@ -303,17 +267,17 @@ def test_every_fault_of_an_mlc_slm_text_is_named(tmp_path):
     ["English/American", "English-American", "data/English/American/s1", "Train/English_American/x/y"],
 )
 def test_the_folders_of_mlc_slm_say_language_and_accent(tmp_path, folder):
-    _clip(tmp_path / folder / "r.wav")
-    _lines(tmp_path / folder / "r.txt", "0.1\t0.5\tO1\thi")
+    noise(tmp_path / folder / "r.wav")
+    write_lines(tmp_path / folder / "r.txt", "0.1\t0.5\tO1\thi")
     source = {"format": "mlc-slm", "path": str(tmp_path), "split": "gold"}
-    assert _read(source).rows["language"].to_list() == ["en"]
-    accented = _read({**source, "language": {"English-American": "pt"}})
+    assert read_sources(source).rows["language"].to_list() == ["en"]
+    accented = read_sources({**source, "language": {"English-American": "pt"}})
     assert accented.rows["language"].to_list() == ["pt"]
-    assert len(_read({**source, "language": {"English": None}}).rows) == 0
+    assert len(read_sources({**source, "language": {"English": None}}).rows) == 0
 
 
 def test_every_fault_of_a_parquet_shard_is_named(tmp_path):
-    good = _clip(tmp_path / "good.wav").read_bytes()
+    good = noise(tmp_path / "good.wav").read_bytes()
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     pairs = [(good, "a.wav"), (b"text", "b.wav"), (None, None), (None, "no.wav"), None, (good, None)]
     audio = [pair and {"bytes": pair[0], "path": pair[1]} for pair in pairs]
@@ -321,8 +285,8 @@ def test_every_fault_of_a_parquet_shard_is_named(tmp_path):
     pq.write_table(table, tmp_path / "train-00000-of-00001.parquet")
     source = {"format": "huggingface", "path": str(tmp_path), "split": {"train": "gold"}, "language": "en"}
     shard = "train-00000-of-00001.parquet"
-    found = _read(source)
-    _assert_problems(found, [
+    found = read_sources(source)
+    assert_problems(found, [
         (f"{shard}:3", "train-0000003", "audio holds neither bytes nor a path"),
         (f"{shard}:5", "train-0000005", "audio holds neither bytes nor a path"),
         (f"{shard}:6", "train-0000006", "text is missing"),
@@ -333,7 +297,7 @@ def test_every_fault_of_a_parquet_shard_is_named(tmp_path):
 
 
 def test_overlapping_parts_of_audio_in_shards_are_a_leak_across_splits(tmp_path):
-    talk = _clip(tmp_path / "talk.wav", seconds=3.0).read_bytes()
+    talk = noise(tmp_path / "talk.wav", seconds=3.0).read_bytes()
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     parts = [
         ("a", 0.0, 1.0, "gold"),
@@ -346,8 +310,8 @@ def test_overlapping_parts_of_audio_in_shards_are_a_leak_across_splits(tmp_path)
         **{name: [part[n] for part in parts] for n, name in enumerate(("id", "offset", "duration", "split"))},
     })  # fmt: skip
     pq.write_table(table, tmp_path / "talks.parquet")
-    found = _read({"format": "huggingface", "path": str(tmp_path), "language": "en"})
-    _assert_problems(found, [
+    found = read_sources({"format": "huggingface", "path": str(tmp_path), "language": "en"})
+    assert_problems(found, [
         ("talks.parquet:3", "c", "overlaps 'a' in the same file, which is in gold: a leak"),
         ("talks.parquet:4", "d", "overlaps 'a' in the same file, which is in gold: a leak"),
     ])  # fmt: skip
@@ -374,14 +338,14 @@ def test_overlapping_parts_of_audio_in_shards_are_a_leak_across_splits(tmp_path)
 )  # fmt: skip
 def test_a_source_that_cannot_be_read_names_its_parameter(tmp_path, monkeypatch, source, message):
     monkeypatch.chdir(tmp_path)
-    _lines(tmp_path / "t.csv", "a,b", "1,2")
-    _lines(tmp_path / "empty.csv", "")
-    _lines(tmp_path / "quote.csv", 'audio,"text')
+    write_lines(tmp_path / "t.csv", "a,b", "1,2")
+    write_lines(tmp_path / "empty.csv", "")
+    write_lines(tmp_path / "quote.csv", 'audio,"text')
     pq.write_table(pa.table({"x": [1]}), tmp_path / "x.parquet")
     if source["path"] == "." and source["format"] == "huggingface":
         (tmp_path / "x.parquet").unlink()
     with pytest.raises(IltError) as error:
-        _read(source)
+        read_sources(source)
     assert message in str(error.value)
 
 
@@ -410,8 +374,8 @@ def test_parameters_of_sources_that_cannot_be_are_refused(tmp_path, write_params
 
 def test_a_prefix_keeps_ids_and_speakers_of_two_sources_apart(tmp_path):
     for number, name in enumerate(("one", "two")):
-        _clip(tmp_path / name / "a.wav", number)
-        _lines(tmp_path / name / "t.csv", "audio,text,speaker", "a.wav,two,7")
+        noise(tmp_path / name / "a.wav", number)
+        write_lines(tmp_path / name / "t.csv", "audio,text,speaker", "a.wav,two,7")
     sources = [
         {
             "format": "table",
@@ -422,25 +386,25 @@ def test_a_prefix_keeps_ids_and_speakers_of_two_sources_apart(tmp_path):
         }
         for name, split, prefix in (("one", "gold", ""), ("two", "test", "b-"))
     ]
-    found = _read(*sources)
+    found = read_sources(*sources)
     assert not found.problems
     assert found.rows.select("id", "speaker").rows() == [("a", "7"), ("b-a", "b-7")]
-    (same,) = _read(sources[0], {**sources[1], "prefix": ""}).problems
+    (same,) = read_sources(sources[0], {**sources[1], "prefix": ""}).problems
     assert "duplicate id, already used at" in same.what
     assert str(tmp_path / "one/t.csv:2") in same.what
-    (twice,) = _read(sources[0], sources[0]).problems
+    (twice,) = read_sources(sources[0], sources[0]).problems
     place = f"{tmp_path}/one/t.csv:2"
     assert twice.where == place
     assert f"duplicate id, already used at {place}, which is this line: the source is listed" in twice.what
 
 
 def test_a_language_that_is_no_text_matters_only_where_the_source_asks_for_it(tmp_path):
-    _clip(tmp_path / "a.wav")
-    path = _lines(tmp_path / "m.jsonl", '{"audio_filepath": "a.wav", "text": "two", "lang": ["en"]}')
+    noise(tmp_path / "a.wav")
+    path = write_lines(tmp_path / "m.jsonl", '{"audio_filepath": "a.wav", "text": "two", "lang": ["en"]}')
     source = {"format": "nemo", "path": str(path)}
-    assert [what for _, _, what in _wrong(_read(source))] == [
+    assert [what for _, _, what in problems_of(read_sources(source))] == [
         "lang must be a string, found ['en']",
         "split is missing; expected one of gold, pool, dev, test, retention, replay with the row, or split: "
         "NAME for all rows of a source in corpus.sources",
     ]
-    assert _read({**source, "language": "en", "split": "gold"}).rows["id"].to_list() == ["a"]
+    assert read_sources({**source, "language": "en", "split": "gold"}).rows["id"].to_list() == ["a"]

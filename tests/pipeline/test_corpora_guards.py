@@ -42,7 +42,7 @@ def _manifest(folder, lines):
 @pytest.fixture
 def project(tmp_path, base_folder, write_params):
     """A function that runs stages or the command in a project on a manifest with these lines."""
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "models").mkdir(parents=True)
     (tmp_path / "data" / "models" / "demo-whisper").symlink_to(base_folder.resolve())
 
     def run(lines, *commands, **corpus):
@@ -322,7 +322,7 @@ def test_cutting_without_its_package_is_one_clear_error(monkeypatch):
 
 
 def test_many_utterances_are_written_in_parts_in_the_order_of_their_ids(tmp_path, monkeypatch):
-    monkeypatch.setattr("ilt.corpus.importing.GROUP_BYTES", 100_000)
+    monkeypatch.setattr("ilt.corpus.imported.GROUP_BYTES", 100_000)
     monkeypatch.chdir(tmp_path)
     lines = [
         {

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -10,16 +12,20 @@ import pytest
 import torch
 from peft.tuners.lora import LoraLayer
 
+from ilt import paths
 from ilt.asr.batching import Batching
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import AdapterLink, Lineage, base_lineage, read_lineage
 from ilt.asr.transcribe import Decoding, transcribe_table
-from ilt.corpus.table import UTTERANCE_TABLE
-from ilt.corpus.validate import check_corpus
+from ilt.corpus.checks import check_corpus
+from ilt.corpus.intake import INTAKE_TABLE
+from ilt.corpus.table import POOL_REFERENCE_TABLE, UTTERANCE_TABLE
 from ilt.demo.corpus import demo_corpus
 from ilt.errors import IltError
+from ilt.labels.rules import RULES
 from ilt.labels.selection import decide
-from ilt.params import DemoParams, MixtureParams, TrainParams, load_params
+from ilt.params import DemoParams, MixtureParams, SelectParams, TrainParams, load_params
+from ilt.stages.plan import plan_files, resolve
 from ilt.training.batches import Composition, plan_batches
 from ilt.training.data import Example, TrainingData
 from ilt.training.jobs import TrainJob
@@ -45,8 +51,8 @@ def adapters(load_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def experts(base_folder, adapters):
-    """A trunk of one adapter, and experts for German and Spanish over it."""
+def own_adapters(base_folder, adapters):
+    """A lineage of one shared adapter, with adapters of their own for German and Spanish over it."""
     lineage = base_lineage(str(base_folder), None).with_adapter(adapters[0])
     return lineage.with_adapter(adapters[1], "de").with_adapter(adapters[2], "es", scale=0.5)
 
@@ -59,13 +65,13 @@ def test_a_lineage_without_languages_is_written_and_hashed_as_ever(base_folder, 
     assert lineage.adapters[0].identity == link["hash"]
 
 
-def test_a_lineage_with_experts_is_read_back_and_named_by_all_of_them(experts, tmp_path):
-    experts.write(tmp_path / "it1.json")
-    assert read_lineage(tmp_path / "it1.json") == experts
-    assert experts.experts == ["de", "es"]
-    assert [link.path for link in experts.shared.adapters] == [experts.adapters[0].path]
-    plain = [AdapterLink(link.path, link.hash) for link in experts.adapters]
-    assert len({experts.hash, Lineage(experts.id, None, experts.content, tuple(plain)).hash}) == 2
+def test_a_lineage_with_adapters_of_languages_is_read_back_and_named_by_all_of_them(own_adapters, tmp_path):
+    own_adapters.write(tmp_path / "it1.json")
+    assert read_lineage(tmp_path / "it1.json") == own_adapters
+    assert own_adapters.adapter_languages == ["de", "es"]
+    assert [link.path for link in own_adapters.shared.adapters] == [own_adapters.adapters[0].path]
+    plain = [AdapterLink(link.path, link.hash) for link in own_adapters.adapters]
+    assert len({own_adapters.hash, Lineage(own_adapters.id, None, own_adapters.content, tuple(plain)).hash}) == 2
 
 
 def test_an_adapter_says_which_stage_of_which_language_it_is():
@@ -74,35 +80,37 @@ def test_an_adapter_says_which_stage_of_which_language_it_is():
     assert AdapterLink("data/iterations/it2/adapters/fix/de", "").iteration == "it2"
 
 
-def test_switching_experts_gives_the_weights_of_each_language_bit_for_bit(load_model, experts):
-    recogniser = load_model(lineage=experts)
+def test_switching_adapters_gives_the_weights_of_each_language_bit_for_bit(load_model, own_adapters):
+    recogniser = load_model(lineage=own_adapters)
     for language in ("de", "en", "es", "de"):
-        recogniser.experts.switch([language])
-        alone = load_model(lineage=experts.of_language(language))
-        assert alone.experts is None
+        recogniser.language_adapters.switch([language])
+        alone = load_model(lineage=own_adapters.of_language(language))
+        assert alone.language_adapters is None
         theirs = alone.model.state_dict()
         for name, weight in recogniser.model.state_dict().items():
             assert torch.equal(weight, theirs[name]), (language, name)
 
 
-def test_a_batch_of_two_experts_is_refused(load_model, experts, spoken_table):
-    recogniser = load_model(lineage=experts)
+def test_a_batch_of_two_languages_with_adapters_of_their_own_is_refused(load_model, own_adapters, spoken_table):
+    recogniser = load_model(lineage=own_adapters)
     store = FeatureStore(spoken_table, recogniser.extractor, 0)
     with pytest.raises(IltError, match="de, es needs more than one language adapter"):
         recogniser.transcribe([store["u0"], store["u1"]], ["de", "es"])
 
 
-def test_each_language_of_a_table_is_heard_by_its_own_expert(load_model, experts, spoken_table, monkeypatch, tmp_path):
+def test_each_language_of_a_table_is_decoded_with_its_own_adapter(
+    load_model, own_adapters, spoken_table, monkeypatch, tmp_path
+):
     monkeypatch.chdir(tmp_path)
-    recogniser = load_model(lineage=experts)
+    recogniser = load_model(lineage=own_adapters)
     store = FeatureStore(spoken_table, recogniser.extractor, 0)
     together = transcribe_table(recogniser, spoken_table, store, Decoding(Batching(64)))
     for language in ("de", "en", "es"):
-        alone = load_model(lineage=experts.of_language(language))
+        alone = load_model(lineage=own_adapters.of_language(language))
         rows = spoken_table.filter(pl.col("language") == language)
         expected = transcribe_table(alone, rows, store, Decoding(Batching(64)))
-        found = together.filter(pl.col("id").is_in(rows["id"].implode()))
-        assert found.equals(expected), language
+        own = together.filter(pl.col("id").is_in(rows["id"].implode()))
+        assert own.equals(expected), language
 
 
 def test_a_scaled_adapter_moves_the_weights_less(load_model, base_folder, adapters):
@@ -118,7 +126,7 @@ def test_a_scaled_adapter_moves_the_weights_less(load_model, base_folder, adapte
 
 
 def test_an_adapter_is_judged_as_it_will_be_used(load_model, spoken_table, monkeypatch, tmp_path):
-    """With merge.scale, the dev error that chooses a checkpoint is that of the model that is then merged."""
+    """With adapter.scale, the dev error that chooses a checkpoint is that of the model that is then merged."""
     monkeypatch.chdir(tmp_path)
     recogniser = load_model()
     store = FeatureStore(spoken_table, recogniser.extractor, 64)
@@ -211,9 +219,11 @@ def _labels():
 
 
 def test_a_language_can_have_a_budget_of_its_own():
-    chosen = decide(_labels(), "calibrated", 0.5, 1.0, 0, 0.0, {"ko": 0.9}).filter("selected")
+    params = SelectParams(keep=0.5, max_expected_error=1.0, min_rows=0, similarity_weight=0.0)
+    rule, own = RULES.load("calibrated"), params.model_copy(update={"keep_by_language": {"ko": 0.9}})
+    chosen = decide(_labels(), rule, own).filter("selected")
     assert dict(chosen.group_by("language").len().iter_rows()) == {"de": 5, "ko": 9}
-    chosen = decide(_labels(), "calibrated", 0.5, 1.0, 0, 0.0, {}).filter("selected")
+    chosen = decide(_labels(), rule, params).filter("selected")
     assert dict(chosen.group_by("language").len().iter_rows()) == {"de": 5, "ko": 5}
 
 
@@ -228,28 +238,13 @@ def load(write_params, tmp_path):
         ({"adapter": {"mode": "single", "scope": "per_language"}}, "scope: per_language is for mode"),
         ({"adapter": {"mode": "continue", "scope": "shared+per_language"}}, "is for mode: merge_and_reset"),
         ({"adapter.scope": "each"}, r"adapter\.scope"),
-        ({"mixture.replay_share": 0.2}, r"mixture\.replay_share: there is nothing to replay"),
         ({"mixture.replay_share": 1.0}, r"mixture\.replay_share"),
         ({"mixture.temperature": 0}, r"mixture\.temperature"),
-        ({"merge.scale": 0}, r"merge\.scale"),
-        ({"merge.scale": 1.5}, r"merge\.scale"),
-        ({"select.keep_by_language": {"xx": 0.5}}, "keep_by_language: 'xx' does not take part in it1"),
-        ({"iterations.it2.correct": {"keep_by_language": {"xx": 0.5}}}, r"iterations\.it2.*correct.*'xx'"),
-        (
-            {"adapter.scope": "per_language", "iterations.it2.focus": {"steps": 1}},
-            r"iterations\.it2\.focus\.steps: 1 cannot be shared by the adapters of 10 languages",
-        ),
-        (
-            {"adapter.scope": "shared+per_language", "iterations.it2.fix": {"steps": 1}},
-            r"iterations\.it2\.fix\.steps: 1 cannot be shared",
-        ),
+        ({"adapter.scale": 0}, r"adapter\.scale"),
+        ({"adapter.scale": 1.5}, r"adapter\.scale"),
         ({"select.keep_by_language": {"ko": 1.5}}, r"keep_by_language\.ko"),
         ({"languages": {"ko": {"from": "it9"}}}, r"languages\.ko\.from: there is no iteration 'it9'"),
         ({"languages": {"ko": {}}}, r"languages\.ko: say as: CODE"),
-        (
-            {"languages": {"ko": {"from": "it2"}}, "select.keep_by_language": {"ko": 0.5}},
-            "'ko' does not take part in it1",
-        ),
     ],
 )
 def test_what_cannot_be_is_one_clear_error(load, changes, message):
@@ -257,14 +252,83 @@ def test_what_cannot_be_is_one_clear_error(load, changes, message):
         load(changes)
 
 
-def test_a_language_that_begins_later_changes_no_parameter_before_that(load):
-    from ilt.stages.plan import resolve
+ROWS = [("gold", "de"), ("gold", "ko"), ("pool", "ko"), ("dev", "de"), ("test", "de")]
 
-    plain = resolve(load({}))
-    later = resolve(load({"languages": {"sw": {"as": "en", "from": "it3"}}}))
-    assert {name for name in plain if plain[name] != later[name]} == {"corpus"} | {
-        name for name in plain if name.startswith("it3/") and name not in ("it3/intake",)
-    } | {"it1/intake", "it2/intake"}
+
+@pytest.fixture
+def run_intake(tmp_path, base_folder, write_params, monkeypatch):
+    """A function that runs the stages plan and intake, of an iteration, on a small corpus of German and Korean."""
+    (tmp_path / "data" / "models").mkdir(parents=True)
+    (tmp_path / "data" / "models" / "demo-whisper").symlink_to(base_folder.resolve())
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": f"{split}-{code}", "split": split, "language": code} for split, code in ROWS]
+    UTTERANCE_TABLE.write(pl.DataFrame(rows), paths.UTTERANCES)
+    POOL_REFERENCE_TABLE.write(POOL_REFERENCE_TABLE.empty(), paths.POOL_REFERENCE)
+
+    def run(iteration, changes):
+        write_params(tmp_path, changes)
+        for stage in (["plan"], ["intake", iteration]):
+            command = [sys.executable, "-m", f"ilt.stages.{stage[0]}", *stage[1:]]
+            result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert "Traceback" not in result.stderr, result.stderr
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("iteration", "changes", "message"),
+    [
+        ("it1", {"mixture.replay_share": 0.2}, "mixture.replay_share: there are no utterances of the split `replay`"),
+        (
+            "it1",
+            {"select.keep_by_language": {"xx": 0.5}},
+            "select.keep_by_language: 'xx' does not take part in it1; de, ko do",
+        ),
+        (
+            "it2",
+            {"iterations.it2.correct": {"keep_by_language": {"xx": 0.5}}},
+            "correct.keep_by_language: 'xx' does not take part in it2",
+        ),
+        (
+            "it2",
+            {"adapter.scope": "per_language", "iterations.it2.focus": {"steps": 1}},
+            "focus.steps: 1 in it2 cannot be shared by the adapters of 2 languages",
+        ),
+        (
+            "it2",
+            {"adapter.scope": "shared+per_language", "iterations.it2.fix": {"steps": 1}},
+            "fix.steps: 1 in it2 cannot be shared",
+        ),
+    ],
+)
+def test_parameters_that_do_not_fit_the_corpus_end_the_intake(run_intake, iteration, changes, message):
+    result = run_intake(iteration, changes)
+    assert result.returncode == 1
+    assert message in result.stderr
+
+
+def test_a_language_that_is_not_there_yet_has_no_budget(run_intake):
+    changes = {"languages": {"ko": {"from": "it2"}}, "select.keep_by_language": {"ko": 0.5}}
+    result = run_intake("it1", changes)
+    assert result.returncode == 1
+    assert "the split 'pool' has no utterances" in result.stderr  # ko has the only rows of the pool
+    assert run_intake("it2", changes).returncode == 0
+
+
+def test_the_intake_has_the_languages_that_have_begun(run_intake):
+    result = run_intake("it1", {"languages": {"it": {"from": "it2"}}})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "  5 utterances; not yet: it\n"
+    assert INTAKE_TABLE.read(paths.intake("it1"))["id"].to_list() == sorted(f"{split}-{code}" for split, code in ROWS)
+
+
+def test_a_language_that_begins_later_changes_no_plan_before_that(load):
+    plain = plan_files(resolve(load({})))
+    later = plan_files(resolve(load({"languages": {"sw": {"as": "en", "from": "it3"}}})))
+    assert {name for name in plain if plain[name] != later[name]} == {"corpus", "it1/intake", "it2/intake"} | {
+        name for name in plain if name.startswith("it3/") and name not in ("it3/intake", "it3/evaluate")
+    }
 
 
 COUNTS = {"gold": 2, "pool": 2, "dev": 2, "test": 2, "retention": 6}
@@ -290,11 +354,11 @@ def test_replay_is_source_speech_that_no_other_split_has():
     rows, _ = _demo(["de"], replay=12)
     without, _ = _demo(["de"])
     assert UTTERANCE_TABLE.conform(rows.filter(pl.col("split") != "replay")).equals(UTTERANCE_TABLE.conform(without))
-    said = {split: rows.filter(pl.col("split") == split) for split in ("replay", "retention")}
-    assert len(said["replay"]) == 12
-    assert not set(said["replay"]["text"]) & set(said["retention"]["text"])
+    replay, retention = (rows.filter(pl.col("split") == split) for split in ("replay", "retention"))
+    assert len(replay) == 12
+    assert not set(replay["text"]) & set(retention["text"])
     others = rows.filter(pl.col("split") != "replay")
-    assert not set(said["replay"]["speaker"]) & set(others["speaker"])
+    assert not set(replay["speaker"]) & set(others["speaker"])
 
 
 def test_languages_that_are_only_kept_need_no_gold():

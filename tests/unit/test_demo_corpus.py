@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ilt.corpus import espeak
 from ilt.corpus.audio import RATE, audio_hash, decode_flac
 from ilt.corpus.table import SPLITS, UTTERANCE_TABLE
+from ilt.demo import espeak
 from ilt.demo.corpus import demo_corpus
 from ilt.demo.espeak import Voice
 from ilt.demo.speech import Utterance, render
@@ -26,13 +26,12 @@ PARAMS = DemoParams(
     test=4,
     retention=2,
     source=DomainParams(patterns=["digits"], accents="source"),
-    target=DomainParams(
-        patterns=["date", "amount"],
-        accents="target",
-        telephone=0.5,
-        noise_snr=(10.0, 20.0),
-        babble_snr=(8.0, 20.0),
-    ),
+    target={
+        "patterns": ["date", "amount"],
+        "telephone": 0.5,
+        "noise_snr": (10.0, 20.0),
+        "babble_snr": (8.0, 20.0),
+    },
 )
 
 

@@ -12,10 +12,11 @@ import pytest
 import soundfile
 
 from ilt.corpus.audio import RATE
-from ilt.corpus.formats.manifest import Manifest, read_references
+from ilt.corpus.checks import check_corpus, warn_of_small_dev
+from ilt.corpus.formats.manifest import Manifest
 from ilt.corpus.importing import Limits, import_rows
+from ilt.corpus.sources import read_references
 from ilt.corpus.table import POOL_REFERENCE_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
-from ilt.corpus.validate import check_corpus, warn_of_small_dev
 from ilt.errors import IltError
 
 LANGUAGES = frozenset({"en", "ko"})
@@ -262,7 +263,7 @@ def import_corpus(tmp_path, audio, base_folder, write_params):
     """A function that runs the stages plan and corpus on manifest lines in a folder of their own."""
 
     def run(lines, on_invalid):
-        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "models").mkdir(parents=True)
         (tmp_path / "data" / "models" / "demo-whisper").symlink_to(base_folder.resolve())
         manifest = _write(audio / "stage.jsonl", lines)
         changes = {"source": "manifest", "manifest": str(manifest), "on_invalid": on_invalid}

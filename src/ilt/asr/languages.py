@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from ilt.asr.model_files import read_config
+from ilt.corpus.languages import suggested_code
 from ilt.errors import IltError
 
 __all__ = [
@@ -62,9 +63,15 @@ def check_languages(
         return
     have = "English alone" if known == {"en"} else f"{len(known)} languages, {', '.join(sorted(known))}"
     mapped = [code for code in unknown if code in language_alias]
-    lines = [f"  languages.{code}.as: {language_alias[code]!r} is no language of it either" for code in mapped]
+    lines = [
+        f"  languages.{code}.as: {language_alias[code]!r} is no language of it either"
+        + (f"; write {other!r}" if (other := suggested_code(language_alias[code], known)) else "")
+        for code in mapped
+    ]
     lines += [
-        f"  {code}: name one that it knows in its place with languages.{code}.as, "
+        f"  {code}: write {other!r}"
+        if (other := suggested_code(code, known))
+        else f"  {code}: name one that it knows in its place with languages.{code}.as, "
         f"as in languages: {{{code}: {{as: {min(known) if 'en' not in known else 'en'}}}}}"
         for code in unknown
         if code not in mapped

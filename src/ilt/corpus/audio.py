@@ -53,7 +53,7 @@ class TooLong(ValueError):
 
 @contextmanager
 def _opened(source: Path | bytes) -> Iterator[soundfile.SoundFile]:
-    """The open file. Whatever is wrong with it becomes a ValueError that says so."""
+    """Open a file, or the bytes of one. Raises ValueError with what is wrong with it."""
     if isinstance(source, bytes):
         if not source:
             raise ValueError("the audio is empty (0 bytes)")
@@ -75,12 +75,13 @@ def _opened(source: Path | bytes) -> Iterator[soundfile.SoundFile]:
 
 
 def _check_offset(file: soundfile.SoundFile, offset: float) -> None:
+    """Raise ValueError for an offset, in seconds, that is behind the end."""
     if offset and offset * file.samplerate >= file.frames:
         raise ValueError(f"offset {offset} s is behind the end ({file.frames / file.samplerate:.2f} s)")
 
 
 def _mono(file: soundfile.SoundFile, at: int, count: int) -> np.ndarray:
-    """`count` samples (-1: all) from sample `at` on, as decoding from the start gives them, mixed down."""
+    """Return `count` samples (-1: all) from sample `at` on, as decoding from the start gives them, mixed down."""
     lead = min(at, round(MP3_LEAD * file.samplerate) if file.format == "MP3" else 0)
     if at:
         file.seek(at - lead)
@@ -92,7 +93,7 @@ def _mono(file: soundfile.SoundFile, at: int, count: int) -> np.ndarray:
 
 
 def audio_seconds(source: Path | bytes) -> float:
-    """The length that the file's header states. Raises ValueError as `read_audio` does."""
+    """Return the length that the file's header states. Raises ValueError as `read_audio` does."""
     with _opened(source) as file:
         return float(file.frames / file.samplerate)
 
@@ -124,9 +125,9 @@ def read_audio(
 
 
 def read_blocks(source: Path | bytes, offset: float, duration: float | None) -> Iterator[np.ndarray]:
-    """As `read_audio`, but half a minute at a time, resampled as one stream: for recordings of any length.
+    """Yield (a part of) a file as `read_audio`, but half a minute at a time, for recordings of any length.
 
-    What a segment lacks at the end of its file is left out without a word.
+    They are resampled as one stream. A segment that runs over the end of its file ends there.
     """
     with _opened(source) as file:
         rate = file.samplerate
@@ -142,22 +143,23 @@ def read_blocks(source: Path | bytes, offset: float, duration: float | None) -> 
 
 
 def _to_int16(samples: np.ndarray) -> np.ndarray:
+    """Return float32 samples in [-1, 1] as 16-bit integers."""
     return np.clip(np.round(samples * 32768.0), -32768, 32767).astype("<i2")
 
 
 def audio_hash(samples: np.ndarray) -> str:
-    """A hash of the decoded samples (16-bit), 32 hex digits: equal audio in different files is equal."""
+    """Return a hash of decoded samples (16-bit), 32 hex digits: that of equal audio in different files is equal."""
     return hashlib.blake2b(_to_int16(samples).tobytes(), digest_size=16).hexdigest()
 
 
 def encode_flac(samples: np.ndarray) -> bytes:
-    """16-bit FLAC at `RATE` of float32 samples in [-1, 1]."""
+    """Return 16-bit FLAC at `RATE` of float32 samples in [-1, 1]."""
     buffer = io.BytesIO()
     soundfile.write(buffer, _to_int16(samples), RATE, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
 
 
 def decode_flac(data: bytes) -> np.ndarray:
-    """float32 samples of what `encode_flac` gave."""
+    """Return the float32 samples of FLAC that `encode_flac` made."""
     samples, _ = soundfile.read(io.BytesIO(data), dtype="float32")
     return samples

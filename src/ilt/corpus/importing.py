@@ -1,4 +1,4 @@
-"""Rows become utterances: everything that is wrong is found in one pass, and no audio is held for longer.
+"""Import of a corpus: rows become utterances, and one pass names everything that is wrong.
 
 The audio of each row is decoded, hashed and put as FLAC into one unnamed file on disk; only what the tables
 say of it stays in memory. When all rows are known, the utterance table is written in the order of its ids,
@@ -9,130 +9,44 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any
-
-import polars as pl
-import pyarrow.parquet as pq
 
 from ilt.corpus.audio import RATE, MissingAudio, TooLong, audio_hash, encode_flac, read_audio
-from ilt.corpus.check import faults, printable
-from ilt.corpus.formats.row import Row
-from ilt.corpus.overlap import Segments
-from ilt.corpus.table import ORIGIN_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
+from ilt.corpus.checks import LABELLED, printable, row_problems
+from ilt.corpus.formats.row import LINE, Row
+from ilt.corpus.imported import Imported, Spool
+from ilt.corpus.leaks import AudioLeaks, Span, shared_speakers
+from ilt.corpus.sources import check_source_languages, open_sources
+from ilt.corpus.text import clean_text, pace_problem
 from ilt.errors import Problem
-from ilt.paths import WORK, replacing
+from ilt.params import CorpusParams
 
-__all__ = ["Imported", "Limits", "import_rows"]
+__all__ = ["Limits", "import_rows", "read_corpus"]
 
-GROUP_BYTES, GROUP_ROWS = 8 * 2**20, 65_536
-"""Of audio and of rows in one row group of the utterance table: what is held while it is written or read."""
-
-META = {
-    "id": pl.String(),
-    "language": pl.String(),
-    "speaker": pl.String(),
-    "split": pl.String(),
-    "duration": pl.Float64(),
-    "text": pl.String(),
-    "audio_hash": pl.String(),
-    "where": pl.String(),
-    "path": pl.String(),
-    "offset": pl.Float64(),
-    "cut_of": pl.String(),
-    "at": pl.Int64(),
-    "size": pl.Int64(),
-}
-"""What is known of an utterance; at and size: where its FLAC lies in the file."""
+LOG_EVERY = 20.0
+"""Seconds between two lines of progress."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is taken: seconds, and the codes of languages that the model knows (None: any)."""
+    """Bounds of what is taken: seconds, codes of languages that the model knows (None: any), `corpus.tags`."""
 
     min_duration: float
     max_duration: float
     languages: frozenset[str] | None = None
+    tags: str = "drop"
 
 
-@dataclass
-class Imported:
-    """What an import gives. `rows` has the columns of `META`, in the order of the sources."""
-
-    rows: pl.DataFrame
-    problems: list[Problem]
-    _audio: IO[bytes]
-
-    @property
-    def references(self) -> pl.DataFrame:
-        """Texts that the sources gave for the pool."""
-        return self.rows.filter(pl.col("split") == "pool", pl.col("text").is_not_null()).select("id", "text")
-
-    @property
-    def quarantine(self) -> pl.DataFrame:
-        """What is wrong, a problem a row, as `QUARANTINE_TABLE` has it."""
-        rows = [
-            (f"{problem.where}#{number}", problem.where, problem.id or None, problem.what)
-            for number, problem in enumerate(self.problems)
-        ]
-        return pl.DataFrame(rows, schema=QUARANTINE_TABLE.schema, orient="row")
-
-    @property
-    def origins(self) -> pl.DataFrame:
-        """Where each utterance comes from."""
-        return self.rows.select(*ORIGIN_TABLE.schema)
-
-    def leave_out(self, problems: list[tuple[str, str]]) -> None:
-        """Take rows out for a reason each: pairs of id and what is wrong."""
-        if problems:
-            places = dict(self.rows.select("id", "where").iter_rows())
-            self.problems += [Problem(places[key], key, what) for key, what in problems]
-            self.rows = self.rows.filter(~pl.col("id").is_in([key for key, _ in problems]))
-
-    def _flac(self, at: int, size: int) -> bytes:
-        self._audio.seek(at)
-        return self._audio.read(size)
-
-    def groups(self) -> Iterator[pl.DataFrame]:
-        """The utterance table in the order of ids, in parts that fit in memory."""
-        rows = self.rows.sort("id").with_columns(
-            text=pl.when(pl.col("split") != "pool").then("text"),
-            part=(pl.col("size").cum_sum() // GROUP_BYTES).rle_id() + pl.int_range(pl.len()) // GROUP_ROWS,
-        )
-        for part in rows.partition_by("part", maintain_order=True):
-            audio = [
-                {"path": path, "bytes": self._flac(at, size)}
-                for path, at, size in part.select("path", "at", "size").iter_rows()
-            ]
-            kind = UTTERANCE_TABLE.schema["audio"]
-            yield UTTERANCE_TABLE.conform(part.with_columns(pl.Series("audio", audio, dtype=kind)))
-
-    def table(self) -> pl.DataFrame:
-        """The whole utterance table with all its audio: for small corpora."""
-        return pl.concat([UTTERANCE_TABLE.empty(), *self.groups()])
-
-    def write(self, path: Path) -> None:
-        """Write the utterance table, a row group a part."""
-        schema = UTTERANCE_TABLE.empty().to_arrow().schema
-        named = [name for name in UTTERANCE_TABLE.schema if name != "audio"]
-        with (
-            replacing(path) as temporary,
-            pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=named) as writer,
-        ):
-            for part in self.groups():
-                writer.write_table(part.to_arrow().cast(schema))
-
-
-@dataclass
-class _Loaded:
-    """digest: of the samples; file: hash of the bytes that they were read from, where they came as bytes."""
+@dataclass(frozen=True)
+class _Audio:
+    """Audio of one row. digest: of its samples. file: hash of the bytes that it came from, b"" for a file on disk."""
 
     flac: bytes
     digest: str
@@ -140,11 +54,12 @@ class _Loaded:
     file: bytes
 
 
-def _load(row: Row, file: bytes, limits: Limits) -> _Loaded | str:
+def _load(row: Row, file: bytes, limits: Limits) -> _Audio | str:
+    """Return the audio of a row, or what is wrong with it."""
     audio, most = row.audio, limits.max_duration
     if audio is None:
         return "the audio is missing"
-    what = (
+    too_long = (
         f"is too long; expected at most {most:g} s, which is what the model hears at once (or "
         "corpus.max_duration); cut it into segments"
         + (", or the pool with corpus.cut.method=vad" if row.split == "pool" else "")
@@ -152,95 +67,93 @@ def _load(row: Row, file: bytes, limits: Limits) -> _Loaded | str:
     try:
         samples = read_audio(audio, row.offset or 0.0, row.duration, most)
     except TooLong as error:
-        return f"{error.seconds:.2f} s {what}"
+        return f"{error.seconds:.2f} s {too_long}"
     except ValueError as error:
-        found = f"{error} ({audio if isinstance(audio, Path) else 'in ' + row.where})"
+        what = f"{error} ({audio if isinstance(audio, Path) else 'in ' + row.where})"
         if isinstance(error, MissingAudio):
-            found += "; a relative path starts at the manifest's folder, or at `audio` in corpus.sources"
-        return found
+            what += "; a relative path starts at the manifest's folder, or at `audio` in corpus.sources"
+        return what
     seconds = len(samples) / RATE
     if seconds < limits.min_duration:
         return f"{seconds:.3f} s is too short; expected at least {limits.min_duration} s (corpus.min_duration)"
     if seconds > most:
-        return f"{seconds:.2f} s {what}"
-    return _Loaded(encode_flac(samples), audio_hash(samples), seconds, file)
+        return f"{seconds:.2f} s {too_long}"
+    return _Audio(encode_flac(samples), audio_hash(samples), seconds, file)
 
 
-@dataclass
 class _Import:
-    limits: Limits
-    audio: IO[bytes]
-    problems: list[Problem] = field(default_factory=list)
-    done: list[pl.DataFrame] = field(default_factory=list)
-    fresh: list[tuple[Any, ...]] = field(default_factory=list)
-    seen: dict[str, str] = field(default_factory=dict)
-    heard: dict[str, tuple[str, str]] = field(default_factory=dict)
-    segments: Segments = field(default_factory=Segments)
-    count: int = 0
-    hours: float = 0.0
-    told: float = field(default_factory=time.monotonic)
+    """The state of one import."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits, self.spool, self.leaks = limits, Spool(), AudioLeaks()
+        self.problems: list[Problem] = []
+        self.places: dict[str, str] = {}  # file and line of each id
+        self.cleaned, self.annotated, self.annotations = 0, 0, Counter[str]()
+        self.count, self.hours, self.logged = 0, 0.0, time.monotonic()
 
     def duplicate(self, row: Row) -> str | None:
-        """Why this id cannot be taken: it was used before."""
-        first = self.seen.get(row.id)
-        if first is None:
-            self.seen[row.id] = row.where
+        """Return why an id cannot be taken: it was used before."""
+        if row.id not in self.places:
+            self.places[row.id] = row.where
             return None
+        first = self.places[row.id]
         same = ", which is this line: the source is listed twice" if first == row.where else ""
         return f"duplicate id, already used at {first}{same}; ids must differ"
 
     def good(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """The rows with nothing wrong in what they state; the others become problems."""
+        """Yield the rows with nothing wrong in what they state, their texts cleaned; the others become problems."""
         for row in rows:
-            wrong = faults(row, self.limits.languages)
-            if row.id and not row.broken:
+            text = clean_text(row.text or "", self.limits.tags)
+            problems = row_problems(row, text, self.limits.languages, self.limits.tags)
+            if row.id and LINE not in row.faults:
                 if what := self.duplicate(row):
-                    wrong.append(what)
-            elif not wrong:
-                wrong.append("the id is missing")
-            self.problems += [Problem(row.where, printable(row.id), what) for what in wrong]
-            if not wrong:
-                yield row
+                    problems.append(what)
+            elif not problems:
+                problems.append("the id is missing")
+            self.problems += [Problem(row.where, printable(row.id), what) for what in problems]
+            if not problems:
+                self.cleaned += text.cleaned
+                self.annotated += bool(text.annotations)
+                self.annotations.update(text.annotations)
+                yield replace(row, text=text.text or None)
 
-    def leak(self, row: Row, loaded: _Loaded) -> str | None:
-        """Why this audio must not be here: it is in another split already."""
-        split = str(row.split)
-        name, other = self.heard.setdefault(loaded.digest, (row.id, split))
-        if other != split:
-            return f"the same audio as {name!r}, which is in {other}: a leak"
-        # A part is taken out of audio that is a file here, or lies as bytes in each row of its parts.
-        file = row.audio.resolve() if isinstance(row.audio, Path) else loaded.file
-        place = (file, row.offset or 0.0, loaded.seconds)
-        if found := self.segments.other_split(*place, split):
-            if name == row.id:
-                del self.heard[loaded.digest]
-            return f"overlaps {found[0]!r} in the same file, which is in {found[1]}: a leak"
-        self.segments.add(*place, row.id, split)
-        return None
-
-    def take(self, row: Row, loaded: _Loaded | str) -> None:
-        what = loaded if isinstance(loaded, str) else self.leak(row, loaded)
-        if isinstance(loaded, str) or what:
+    def take(self, row: Row, audio: _Audio | str) -> None:
+        """Keep a row and its audio, or make a problem of it."""
+        what = audio if isinstance(audio, str) else self._problem(row, audio)
+        if isinstance(audio, str) or what:
             self.problems.append(Problem(row.where, row.id, str(what)))
             return
-        at = self.audio.tell()
-        self.audio.write(loaded.flac)
-        text = (row.text or "").strip() or None
-        self.fresh.append((
-            row.id, row.language, row.speaker, row.split, loaded.seconds, text, loaded.digest, row.where,
-            row.name, row.offset or 0.0, row.cut_of, at, len(loaded.flac),
-        ))  # fmt: skip
+        values = {
+            "id": row.id, "language": row.language, "speaker": row.speaker, "split": row.split,
+            "duration": audio.seconds, "text": row.text, "audio_hash": audio.digest, "where": row.where,
+            "path": row.name, "offset": row.offset or 0.0, "cut_of": row.cut_of,
+        }  # fmt: skip
+        self.spool.add(values, audio.flac)
         self.count += 1
-        self.hours += loaded.seconds / 3600
-        if len(self.fresh) >= 10_000:
-            self.flush()
-        if time.monotonic() - self.told > 20.0:
-            self.told = time.monotonic()
+        self.hours += audio.seconds / 3600
+        if time.monotonic() - self.logged > LOG_EVERY:
+            self.logged = time.monotonic()
             print(f"  read {self.count} utterances, {self.hours:.1f} h", file=sys.stderr, flush=True)
 
-    def flush(self) -> None:
-        self.done.append(pl.DataFrame(self.fresh, schema=META, orient="row"))
-        self.fresh = []
+    def _problem(self, row: Row, audio: _Audio) -> str | None:
+        """Return why a text and this audio do not go together, or why the audio must not be in its split."""
+        if row.split in LABELLED and (what := pace_problem(row.text or "", audio.seconds)):
+            return what
+        # A part is taken out of audio that is a file here, or lies as bytes in each row of its parts.
+        file = row.audio.resolve() if isinstance(row.audio, Path) else audio.file
+        start = row.offset or 0.0
+        return self.leaks.take(Span(row.id, str(row.split), file, start, start + audio.seconds, audio.digest))
+
+    def notes(self) -> list[str]:
+        """Return what a person should know of texts that are not as their sources have them."""
+        lines = []
+        if self.cleaned:
+            lines.append(f"texts cleaned of line feeds, tabs, double spaces and the like: {self.cleaned}")
+        if self.annotated:
+            common = ", ".join(name for name, _ in self.annotations.most_common(3))
+            verb = "dropped from" if self.limits.tags == "drop" else "kept in"
+            lines.append(f"annotations {verb} {self.annotated} texts (corpus.tags: {self.limits.tags}), as {common}")
+        return lines
 
 
 def import_rows(
@@ -251,10 +164,9 @@ def import_rows(
     cut: makes several rows of one whose audio is too long, or says why that cannot be.
     Problems with rows are collected; raises IltError where a source cannot be read.
     """
-    WORK.mkdir(exist_ok=True)
-    work = _Import(limits, tempfile.TemporaryFile(dir=WORK))  # noqa: SIM115  closed with Imported
+    work = _Import(limits)
     workers = os.cpu_count() or 1
-    waiting: deque[tuple[Row, Future[_Loaded | str]]] = deque()
+    waiting: deque[tuple[Row, Future[_Audio | str]]] = deque()
 
     def take_first() -> None:
         row, future = waiting.popleft()
@@ -275,5 +187,25 @@ def import_rows(
                     take_first()
         while waiting:
             take_first()
-    work.flush()
-    return Imported(pl.concat(work.done), work.problems, work.audio)
+    return work.spool.imported(work.problems, work.notes())
+
+
+def read_corpus(params: CorpusParams, longest: float, languages: frozenset[str] | None) -> Imported:
+    """Read all sources of `params`, which is not the demo.
+
+    longest: seconds that the model hears at once. languages: codes that it knows, or None for any.
+    Raises IltError where a source cannot be read, or is given a language that the model does not know.
+    """
+    if languages is not None:
+        check_source_languages(params.sources, languages)
+    longest = min(longest, params.max_duration or longest)
+    cut = None
+    if params.cut.method == "vad":
+        from ilt.corpus.cuts import Cutter
+
+        cut = Cutter(params.cut, longest)
+    rows = chain.from_iterable(source.rows() for source in open_sources(params))
+    imported = import_rows(rows, Limits(params.min_duration, longest, languages, params.tags), cut)
+    if params.shared_speakers == "fail":
+        imported.skip(shared_speakers(imported.rows))
+    return imported

@@ -1,4 +1,4 @@
-"""The utterance table and its neighbours: what is spoken, by whom, in which split."""
+"""Tables of the corpus: utterances, texts of the pool, skipped rows, origins."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ UTTERANCE_TABLE = Table(
 """duration in seconds; `audio.bytes` is 16 kHz mono 16-bit FLAC; text is null in the pool."""
 
 POOL_REFERENCE_TABLE = Table("pool reference", {"id": pl.String(), "text": pl.String()})
-"""What was really said in the pool, where that is known. Only auditing reads it."""
+"""True texts of the pool, where they are known. Only auditing reads them."""
 
 QUARANTINE_TABLE = Table(
     "quarantine table",
     {"id": pl.String(), "where": pl.String(), "utterance": pl.String(), "problem": pl.String()},
 )
-"""What was left out of the corpus, and why: a problem a row. where: file and line; utterance: the id that the
-source gives, null where it gives none."""
+"""Rows that were skipped, and why: a problem a row. where: file and line; utterance: the id that the source gives,
+null where it gives none."""
 
 ORIGIN_TABLE = Table(
     "origin table",
@@ -44,6 +44,5 @@ ORIGIN_TABLE = Table(
         "cut_of": pl.String(),
     },
 )
-"""Where each utterance comes from: file and line of its source, its audio file as the source names it, the
-offset in that in seconds, and the id of the recording that it was cut out of, if it was. Empty for the
-demo."""
+"""Origin of each utterance: file and line of its source, its audio file as the source names it, the offset in
+that in seconds, and the id of the recording that it was cut out of, if it was. Empty for the demo."""

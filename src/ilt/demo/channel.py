@@ -1,4 +1,4 @@
-"""What lies between the speaker and the recording in the demo corpus."""
+"""Channel of the demo corpus: a telephone line, and sound behind the speaker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["mix", "telephone"]
 
 
 def telephone(samples: np.ndarray) -> np.ndarray:
-    """A narrow-band line: 300 to 3,400 Hz, companded to 8 bits by the mu-law (ITU-T G.711)."""
+    """Return speech over a narrow-band line: 300 to 3,400 Hz, companded to 8 bits by the mu-law (ITU-T G.711)."""
     spectrum = np.fft.rfft(samples)
     frequency = np.fft.rfftfreq(len(samples), 1 / RATE)
     low = 1 / (1 + (300 / np.maximum(frequency, 1e-3)) ** 8)
@@ -23,7 +23,7 @@ def telephone(samples: np.ndarray) -> np.ndarray:
 
 
 def mix(samples: np.ndarray, background: np.ndarray, snr: float) -> np.ndarray:
-    """`samples` with `background` (repeated or cut to fit) under it, `snr` decibels below."""
+    """Return `samples` with `background`, repeated or cut to fit, `snr` decibels below them."""
     repeats = -(-len(samples) // max(1, len(background)))
     under = np.tile(background, repeats)[: len(samples)]
     scale = np.sqrt(np.mean(samples**2) / max(1e-12, float(np.mean(under**2)))) * 10 ** (-snr / 20)

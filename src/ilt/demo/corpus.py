@@ -1,7 +1,7 @@
 """The demo corpus: synthetic speech in ten languages, in a source and a target domain.
 
 Both domains come from the same generator with other parameters (`corpus.demo` in params.yaml): the
-target says words, in voices, accents and over a channel that the base has not heard.
+target has words, voices, accents and a channel that the base was not trained on.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from ilt.params import DemoParams, DomainParams
 __all__ = ["demo_corpus"]
 
 TRIES = 100
-"""Draws of a phrase for `replay` until one is none of `retention`; then there is one utterance less."""
+"""Draws of a phrase for `replay` until one is none of `retention`; then that utterance is skipped."""
 
 STRAYS = {"crosstalk": {"babble_snr": (-3.0, 3.0)}, "drowned": {"noise_snr": (-6.0, 0.0)}}
-"""What is changed of the domain of a stray; the third kind, `language`, is spoken in another language."""
+"""Changes to the domain of a stray; the third kind, `language`, is spoken in another language."""
 
 _Planned = tuple[str, str, DomainParams, Utterance]
 """Id, split, domain, and what is spoken."""
 
 
 def _utterance(language: str, names: list[str], domain: DomainParams, rng: random.Random) -> Utterance:
+    """Return a random utterance of a domain, spoken by one of the voice variants `names`."""
     voice = Voice(
         rng.choice(lexicon(language)["voices"][domain.accents]),
         rng.choice(names),
@@ -47,7 +48,7 @@ def _utterance(language: str, names: list[str], domain: DomainParams, rng: rando
 
 
 def _recorded(samples: np.ndarray, babble: np.ndarray, domain: DomainParams, seed: int) -> np.ndarray:
-    """What is recorded of an utterance: with somebody else and noise under it, over the line."""
+    """Return the recording of an utterance: with somebody else and noise under it, over the line."""
     rng = np.random.default_rng(seed)
     if domain.babble_snr:
         samples = mix(samples, babble, rng.uniform(*domain.babble_snr))
@@ -60,7 +61,7 @@ def _recorded(samples: np.ndarray, babble: np.ndarray, domain: DomainParams, see
 
 
 def _with_background(samples: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Each utterance with the one before it in the same list, as what is heard behind it."""
+    """Yield each utterance with the one before it, which is the voice in its background; the first has itself."""
     before: np.ndarray | None = None
     for now in samples:
         yield now, now[::-1] if before is None else before
@@ -68,8 +69,9 @@ def _with_background(samples: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray
 
 
 def _planned(params: DemoParams, split: str, languages: Sequence[str], seed: int) -> Iterator[_Planned]:
+    """Yield the utterances of a split, those of each language by themselves."""
     source = split in ("retention", "replay")
-    # What is replayed is what the base has learnt from: its own voices, not those that it is scored on.
+    # Replay is speech like that of the base's training: its own voices, not those that it is scored on.
     names = voices("base" if split == "replay" else split)
     for language in languages:
         rng = random.Random(f"{seed} {split} {language}")
@@ -89,7 +91,7 @@ def _planned(params: DemoParams, split: str, languages: Sequence[str], seed: int
 def _strays(
     params: DemoParams, plan: Sequence[_Planned], waves: Sequence[Sequence[str]], seed: int
 ) -> tuple[dict[str, DomainParams], dict[str, Utterance]]:
-    """Utterances of the pool that are no use: by id, how they are recorded, or what is said instead.
+    """Return utterances of the pool that are of no use, by id: their domains, or other utterances in their place.
 
     waves: languages that begin together; a stray speaks another one of its wave. Decided for each utterance
     by itself, so that all others stay as they are.
@@ -112,17 +114,17 @@ def _strays(
 
 
 def _texts(params: DemoParams, seed: int, language: str) -> list[str]:
-    """What is said in the retention split of a language."""
+    """Return the texts of the retention split of a language."""
     return [utterance.text for *_, utterance in _planned(params, "retention", [language], seed)]
 
 
 def demo_corpus(
     params: DemoParams, seed: int, max_duration: float, later: Sequence[Sequence[str]] = ()
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The utterance rows and the pool reference rows.
+    """Return the utterance rows and the pool reference rows.
 
-    max_duration: seconds; phrases that come out longer are spoken of no more (they are left out).
-    later: languages that take part only later, in groups; they change nothing of what is spoken before them.
+    max_duration: seconds; phrases that come out longer are skipped.
+    later: languages that take part only later, in groups; they change nothing of the speech before them.
     Raises IltError for a language that the generator does not have.
     """
     unknown = sorted(set(params.languages) - set(LANGUAGES))
@@ -136,18 +138,18 @@ def demo_corpus(
         for split in SPLITS
         for planned in _planned(params, split, sorted(set(wave) & set(params.languages)), seed)
     ]
-    rows, references, heard = [], [], set()
+    rows, references, digests = [], [], set()
     spoken = _with_background(render([utterance for *_, utterance in plan]))
     domains, instead = _strays(params, plan, waves, seed)
-    # By itself, since what eSpeak has spoken colours what it speaks next.
-    said_instead = dict(zip(instead, render(list(instead.values())), strict=True))
+    # By itself, since earlier speech colours what eSpeak speaks next.
+    spoken_instead = dict(zip(instead, render(list(instead.values())), strict=True))
     for (key, split, domain, utterance), (samples, behind) in zip(plan, spoken, strict=True):
-        samples = said_instead.get(key, samples)
+        samples = spoken_instead.get(key, samples)
         samples = _recorded(samples, behind, domains.get(key, domain), utterance.seed)
         digest = audio_hash(samples)
-        if len(samples) > max_duration * RATE or digest in heard:
+        if len(samples) > max_duration * RATE or digest in digests:
             continue
-        heard.add(digest)
+        digests.add(digest)
         if split == "pool":
             references.append({"id": key, "text": instead.get(key, utterance).text})
         rows.append(

@@ -50,7 +50,7 @@ class Voice:
 
 
 def load() -> tuple[ctypes.CDLL, str]:
-    """The library, and where its data lie. Raises IltError where it is not installed or cannot be loaded."""
+    """Return the library and the folder of its data. Raises IltError where it is not installed or cannot be loaded."""
     try:
         import espeakng_loader
 
@@ -110,7 +110,7 @@ def _library() -> _Library:
 
 
 def synthesise(text: str, voice: Voice, seed: int = 0) -> np.ndarray:
-    """Speak `text`: float32 samples in [-1, 1], mono, at `ESPEAK_RATE`.
+    """Return the speech of `text`: float32 samples in [-1, 1], mono, at `ESPEAK_RATE`.
 
     Raises ValueError for a voice that eSpeak NG does not have.
     """
@@ -119,6 +119,6 @@ def synthesise(text: str, voice: Voice, seed: int = 0) -> np.ndarray:
 
 @functools.cache
 def variants() -> tuple[str, ...]:
-    """The names of the installed voice variants, sorted."""
+    """Return the names of the installed voice variants, sorted."""
     folder = Path(load()[1]) / "voices" / "!v"
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))

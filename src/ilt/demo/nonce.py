@@ -1,4 +1,4 @@
-"""Invented words, syllable by syllable, so that the base learns letters and not a word list."""
+"""Invented words, made of syllables, so that the demo models learn letters and not a word list."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _hangul(rng: random.Random) -> str:
 
 
 def nonce_word(language: str, rng: random.Random) -> str:
-    """A word of two or three invented syllables in the script of the language."""
+    """Return a word of two or three invented syllables in the script of the language."""
     count = rng.choice((2, 2, 3))
     if language == "ko":
         return "".join(_hangul(rng) for _ in range(count))

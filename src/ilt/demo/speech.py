@@ -1,4 +1,4 @@
-"""Utterances from text: what is said, in which voice, through which channel.
+"""Speech from text: utterances with their words and voice, spoken by eSpeak NG.
 
 An `Utterance` describes a synthetic utterance wholly; `render` turns many into samples. eSpeak NG
 carries state from one utterance to the next, so they are spoken in blocks of a fixed size, each in a
@@ -45,7 +45,7 @@ class Utterance:
 
 
 def trim(samples: np.ndarray, rate: int, floor: float = 0.004, margin: float = 0.03) -> np.ndarray:
-    """Cut silence off both ends, leaving `margin` seconds."""
+    """Return samples without the silence at both ends, leaving `margin` seconds."""
     loud = np.flatnonzero(np.abs(samples) > floor)
     if not len(loud):
         return samples[:0]
@@ -64,7 +64,7 @@ def _flite(text: str, voice: str) -> np.ndarray:
     return soxr.resample(samples, rate, RATE) if rate != RATE else samples
 
 
-def _say(text: str, utterance: Utterance) -> np.ndarray:
+def _spoken_text(text: str, utterance: Utterance) -> np.ndarray:
     if utterance.engine == "flite":
         return trim(_flite(text, utterance.voice.variant), RATE)
     samples = synthesise(spoken(text, utterance.language), utterance.voice, utterance.seed)
@@ -73,17 +73,17 @@ def _say(text: str, utterance: Utterance) -> np.ndarray:
 
 def _speak(utterance: Utterance) -> np.ndarray:
     if not utterance.isolated:
-        return _say(utterance.text, utterance)
+        return _spoken_text(utterance.text, utterance)
     rng = np.random.default_rng(utterance.seed)
     parts: list[np.ndarray] = []
     for word in utterance.text.split():
-        parts.append(_say(word, utterance))
+        parts.append(_spoken_text(word, utterance))
         parts.append(np.zeros(int(rng.uniform(0.0, 0.18) * RATE), np.float32))
     return np.concatenate(parts[:-1])
 
 
 def block_of(utterances: Sequence[Utterance]) -> list[np.ndarray]:
-    """Speak one block, in order: float32 samples at `RATE` for each utterance.
+    """Return the speech of one block, in order: float32 samples at `RATE` for each utterance.
 
     To be called in a fresh process (see `render`).
     """
@@ -91,7 +91,7 @@ def block_of(utterances: Sequence[Utterance]) -> list[np.ndarray]:
 
 
 def render(utterances: Sequence[Utterance], processes: int = 2) -> Iterator[np.ndarray]:
-    """Speak utterances, in their order: float32 samples at `RATE`, peak below 1."""
+    """Yield the speech of utterances, in their order: float32 samples at `RATE`, peak below 1."""
     blocks = [utterances[start : start + BLOCK] for start in range(0, len(utterances), BLOCK)]
     # Forking is safe here and cheap: this process has not loaded the library, so each child starts afresh.
     context = multiprocessing.get_context("fork")

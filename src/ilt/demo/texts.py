@@ -1,4 +1,4 @@
-"""What the demo corpus says: phrases in ten languages, from number words and a small lexicon.
+"""Texts of the demo corpus: phrases in ten languages, from number words and a small lexicon.
 
 Patterns of the source domain: `digits` (one to six digits), `number` (a cardinal), `time`.
 Patterns of the target domain: `date`, `amount` (a cardinal and a currency), `order` (an order line).
@@ -18,7 +18,7 @@ from num2words import num2words
 __all__ = ["LANGUAGES", "PATTERNS", "lexicon", "phrase", "spoken"]
 
 DATA_FILES = "lexicon/*.toml"
-"""What decides beside this code; see `ilt.digest`."""
+"""Files that decide results beside this code; see `ilt.digest`."""
 
 LANGUAGES = ("ar", "bn", "de", "en", "es", "fr", "it", "ko", "pt", "ru")
 
@@ -27,14 +27,14 @@ PATTERNS = ("digits", "number", "time", "date", "amount", "order")
 
 @functools.cache
 def lexicon(language: str) -> dict[str, Any]:
-    """The lexicon file of a language, as parsed TOML."""
+    """Return the lexicon file of a language, as parsed TOML."""
     path = resources.files("ilt.demo") / "lexicon" / f"{language}.toml"
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 @functools.cache
 def cardinal(number: int, language: str) -> str:
-    """A number in words, lower case, without hyphens and commas."""
+    """Return a number in words, lower case, without hyphens and commas."""
     words = num2words(number, lang=language)
     return " ".join(words.replace("-", " ").replace(",", " ").lower().split())
 
@@ -44,7 +44,7 @@ def _digits(rng: random.Random, language: str, low: int, high: int) -> str:
 
 
 def phrase(pattern: str, language: str, rng: random.Random) -> str:
-    """One random phrase of a pattern: lower-case words with single spaces between them."""
+    """Return a random phrase of a pattern: lower-case words with single spaces between them."""
     data = lexicon(language)
     words, templates = data["words"], data["templates"]
     match pattern:
@@ -72,10 +72,10 @@ def phrase(pattern: str, language: str, rng: random.Random) -> str:
                 n=cardinal(rng.randrange(2, 20), language),
                 item=rng.choice(words["items"]),
             )
-    raise ValueError(f"unknown pattern {pattern!r}; there are {', '.join(PATTERNS)}")
+    raise ValueError(f"unknown pattern {pattern!r}; expected one of {', '.join(PATTERNS)}")
 
 
 def spoken(text: str, language: str) -> str:
-    """The text as it is given to the synthesiser, which may need vowel marks that labels lack."""
+    """Return a text as the synthesiser takes it, which may need vowel marks that labels lack."""
     table = lexicon(language).get("spoken", {})
     return " ".join(table.get(word, word) for word in text.split())

@@ -1,4 +1,4 @@
-"""Which voices speak in which part of the demo: no voice is heard in two of them."""
+"""Voices of each part of the demo; no voice is in two of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ilt.demo.espeak import variants
 __all__ = ["PARTS", "voices"]
 
 PARTS = {"base": 56, "retention": 6, "gold": 6, "pool": 18, "dev": 6, "test": 11}
-"""How many of eSpeak NG's voice variants each part gets."""
+"""Number of eSpeak NG's voice variants in each part."""
 
 _UNUSABLE = frozenset({"Demonic"})
 
 
 def voices(part: str) -> list[str]:
-    """The voice variants of a part (a key of `PARTS`), always the same ones."""
+    """Return the voice variants of a part (a key of `PARTS`), always the same ones. Raises ValueError for another."""
     names = [name for name in variants() if name not in _UNUSABLE]
     random.Random(20_250_711).shuffle(names)
     start = 0
@@ -23,4 +23,4 @@ def voices(part: str) -> list[str]:
         if key == part:
             return sorted(names[start : start + count])
         start += count
-    raise ValueError(f"unknown part {part!r}; there are {', '.join(PARTS)}")
+    raise ValueError(f"unknown part {part!r}; expected one of {', '.join(PARTS)}")

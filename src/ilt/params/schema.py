@@ -249,6 +249,8 @@ class CorpusParams(Section):
 
     pool_reference:  JSONL with `id` and `text` of pool rows, for audits alone.
     shared_speakers: whether a speaker may be in gold, pool or replay and also in dev or test.
+    tags:            annotations in texts, as `[noise]`, `(laughter)`, `<unk>`, `♪`: drop them and keep the words,
+                     keep them as they are, or fail: a text that has one is a problem.
     max_duration:    seconds; null: what the model takes at once.
     """
 
@@ -258,6 +260,7 @@ class CorpusParams(Section):
     pool_reference: str | None = None
     on_invalid: Literal["fail", "quarantine"] = "fail"
     shared_speakers: Literal["fail", "allow"] = "fail"
+    tags: Literal["drop", "keep", "fail"] = "drop"
     max_duration: Positive | None = None
     min_duration: Positive = 0.1
     cut: CutParams = CutParams()

@@ -8,6 +8,7 @@ pool_reference.parquet (for audits alone), quarantine.parquet (rows that were sk
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,21 @@ import polars as pl
 from ilt import paths
 from ilt.asr.languages import allowed_languages, check_languages, known_languages
 from ilt.asr.model_files import context_seconds
+from ilt.corpus.checks import check_corpus, warn_of_small_dev
 from ilt.corpus.formats import FORMATS
 from ilt.corpus.intake import write_intake
 from ilt.corpus.table import ORIGIN_TABLE, POOL_REFERENCE_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
-from ilt.corpus.validate import check_corpus, warn_of_small_dev
 from ilt.errors import IltError, ProblemsError
-from ilt.params import CorpusParams, DemoParams, Resolved
+from ilt.params import CorpusParams, Resolved
 from ilt.stages._stage import Plan, Run, Stage, run_stage
 
 
 def relevant(params: CorpusParams) -> CorpusParams:
     """Return the parameters of a corpus without those of other sources, which change nothing."""
-    unused: dict[str, dict[str, Any]] = {
-        "demo": {"manifest": None, "sources": [], "pool_reference": None},
-        "manifest": {"sources": [], "demo": DemoParams()},
-        "sources": {"manifest": None, "demo": DemoParams()},
-    }
-    return params.model_copy(update=unused[params.source])
+    if params.source == "demo":
+        return CorpusParams(demo=params.demo, max_duration=params.max_duration)
+    update: dict[str, Any] = {"sources": []} if params.source == "manifest" else {"manifest": None}
+    return params.model_copy(update={"demo": CorpusParams().demo, **update})
 
 
 def chosen_formats(params: CorpusParams) -> tuple[str, ...]:
@@ -72,56 +71,83 @@ def resolve(resolved: Resolved, _: str) -> CorpusPlan:
     )
 
 
-def body(run: Run[CorpusPlan]) -> None:
-    plan, params = run.plan, run.plan.corpus
-    longest = context_seconds(plan.model_id, plan.revision)
-    known, language_alias = known_languages(plan.model_id, plan.revision), plan.language_alias
-    write: Callable[[Path], None]
-    quarantine, origins = QUARANTINE_TABLE.empty(), ORIGIN_TABLE.empty()
-    if params.source == "demo":
-        longest = min(longest, params.max_duration or longest)
-        check_languages(params.demo.languages, known, language_alias, plan.model_id)
-        rows, references = FORMATS.load("demo")(params.demo, plan.seed, longest, plan.later)
-        write = partial(UTTERANCE_TABLE.write, rows)
-    else:
-        from ilt.corpus.build import read_corpus
-        from ilt.corpus.formats.manifest import read_references
+@dataclass(frozen=True)
+class _Corpus:
+    """A corpus that was read or made: its tables, of utterances without audio, and a function that writes these."""
 
-        imported = read_corpus(params, longest, allowed_languages(known, language_alias))
-        if imported.problems and params.on_invalid == "fail":
-            raise ProblemsError(
-                "the corpus has problems; mend them (`ilt validate` lists them all), or skip those rows with "
-                "corpus.on_invalid=quarantine",
-                imported.problems,
-            )
-        rows, references = imported.rows, imported.references
-        if params.pool_reference:
-            given = read_references(Path(params.pool_reference))
-            references = pl.concat([references.join(given, on="id", how="anti"), given])
-        quarantine, origins = imported.quarantine, imported.origins
-        write = imported.write
-    check_languages(rows["language"].unique(), known, language_alias, plan.model_id)
+    rows: pl.DataFrame
+    references: pl.DataFrame
+    quarantine: pl.DataFrame
+    origins: pl.DataFrame
+    write: Callable[[Path], None]
+
+
+def _made(plan: CorpusPlan, known: frozenset[str] | None, longest: float) -> _Corpus:
+    """Return the demo corpus."""
+    params = plan.corpus
+    check_languages(params.demo.languages, known, plan.language_alias, plan.model_id)
+    longest = min(longest, params.max_duration or longest)
+    rows, references = FORMATS.load("demo")(params.demo, plan.seed, longest, plan.later)
+    return _Corpus(
+        rows, references, QUARANTINE_TABLE.empty(), ORIGIN_TABLE.empty(), partial(UTTERANCE_TABLE.write, rows)
+    )
+
+
+def _read(plan: CorpusPlan, known: frozenset[str] | None, longest: float) -> _Corpus:
+    """Return the corpus of a manifest or of sources. Raises ProblemsError unless bad rows may be skipped."""
+    from ilt.corpus.importing import read_corpus
+    from ilt.corpus.sources import read_references
+
+    params = plan.corpus
+    imported = read_corpus(params, longest, allowed_languages(known, plan.language_alias))
+    if imported.problems and params.on_invalid == "fail":
+        raise ProblemsError(
+            "the corpus has problems; mend them (`ilt validate` lists them all), or skip those rows with "
+            "corpus.on_invalid=quarantine",
+            imported.problems,
+        )
+    references = imported.references
+    if params.pool_reference:
+        given = read_references(Path(params.pool_reference))
+        references = pl.concat([references.join(given, on="id", how="anti"), given])
+    for line in imported.notes:
+        print(f"  {line}")
+    if imported.problems:
+        print(f"  quarantined: {len(imported.problems)} problems, listed in {paths.QUARANTINE}")
+    return _Corpus(imported.rows, references, imported.quarantine, imported.origins, imported.write)
+
+
+def _check(rows: pl.DataFrame, plan: CorpusPlan, known: frozenset[str] | None) -> None:
+    """Raise IltError where the corpus, or the part of it that the first iteration has, cannot be trained on."""
+    check_languages(rows["language"].unique(), known, plan.language_alias, plan.model_id)
     check_corpus(rows)
     later = [code for wave in plan.later for code in wave]
     if missing := sorted(set(later) - set(rows["language"])):
         raise IltError(
-            f"languages.{missing[0]}.from: the corpus has no utterances of {missing[0]!r}; there are "
+            f"languages.{missing[0]}.from: the corpus has no utterances of {missing[0]!r}; its languages are "
             f"{', '.join(rows['language'].unique().sort())}"
         )
     first = rows.filter(~pl.col("language").is_in(later))
     check_corpus(first)
     warn_of_small_dev(first)
+
+
+def body(run: Run[CorpusPlan]) -> None:
+    plan = run.plan
+    longest = context_seconds(plan.model_id, plan.revision)
+    known = known_languages(plan.model_id, plan.revision)
+    corpus = (_made if plan.corpus.source == "demo" else _read)(plan, known, longest)
+    rows = corpus.rows
+    _check(rows, plan, known)
     pool = rows.filter(pl.col("split") == "pool")["id"].implode()
-    POOL_REFERENCE_TABLE.write(references.filter(pl.col("id").is_in(pool)), paths.POOL_REFERENCE)
-    QUARANTINE_TABLE.write(quarantine, paths.QUARANTINE)
-    ORIGIN_TABLE.write(origins, paths.ORIGINS)
-    write(paths.UTTERANCES)
-    write_intake("base", later)
+    POOL_REFERENCE_TABLE.write(corpus.references.filter(pl.col("id").is_in(pool)), paths.POOL_REFERENCE)
+    QUARANTINE_TABLE.write(corpus.quarantine, paths.QUARANTINE)
+    ORIGIN_TABLE.write(corpus.origins, paths.ORIGINS)
+    corpus.write(paths.UTTERANCES)
+    write_intake("base", [code for wave in plan.later for code in wave])
     hours = rows.group_by("split").agg(pl.len(), pl.col("duration").sum() / 60).sort("split")
     for split, count, minutes in hours.iter_rows():
         print(f"  {split}: {count} utterances, {minutes:.1f} min")
-    if len(quarantine):
-        print(f"  quarantined: {len(quarantine)} problems, listed in {paths.QUARANTINE}")
 
 
 STAGE = Stage(

@@ -10,8 +10,8 @@ from __future__ import annotations
 import polars as pl
 
 from ilt import paths
+from ilt.corpus.checks import check_corpus
 from ilt.corpus.intake import write_intake
-from ilt.corpus.validate import check_corpus
 from ilt.errors import IltError
 from ilt.params import CorrectParams, Resolved, SelectParams, per_language_stages
 from ilt.stages._stage import Plan, Run, Stage, run_stage
@@ -46,7 +46,7 @@ def _check(rows: pl.DataFrame, plan: IntakePlan, iteration: str) -> None:
     """Raise IltError for parameters that speak of utterances that do not exist."""
     codes = set(rows["language"])
     problems = [
-        f"{name}.keep_by_language: {code!r} does not take part in {iteration}; there are {', '.join(sorted(codes))}"
+        f"{name}.keep_by_language: {code!r} does not take part in {iteration}; {', '.join(sorted(codes))} do"
         for name, budgets in plan.budgets.items()
         for code in budgets
         if code not in codes

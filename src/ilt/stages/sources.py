@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ilt import paths
+from ilt.errors import IltError
 from ilt.params import CorpusParams, Resolved
 from ilt.stages._stage import Plan, Run, Stage, run_stage
 from ilt.stages.corpus import chosen_formats, relevant
@@ -34,23 +35,43 @@ def resolve(resolved: Resolved, _: str) -> SourcesPlan:
     return SourcesPlan(corpus=relevant(resolved.params.corpus), model_id=model.id, revision=model.revision)
 
 
+def _known() -> dict[str, Any]:
+    """Return what the last run noted of files: size, time and hash by path; nothing where the notes are damaged."""
+    try:
+        notes = paths.read_json(HASHES)
+    except IltError:
+        return {}
+    entries = notes.items() if isinstance(notes, dict) else ()
+    return {path: entry for path, entry in entries if isinstance(entry, list) and len(entry) == 3}
+
+
+def _digest(path: Path, known: dict[str, Any]) -> list[Any]:
+    """Return size, time and SHA-256 of a file; the last is that of `known` where size and time are the same.
+
+    Raises OSError or ValueError where no such file can be read.
+    """
+    status = path.stat()
+    mark = [status.st_size, status.st_mtime_ns]
+    entry = known.get(str(path.resolve()), [])
+    if entry[:2] == mark:
+        return list(entry)
+    with path.open("rb") as file:
+        return [*mark, hashlib.file_digest(file, "sha256").hexdigest()]
+
+
 def _hashed(files: list[Path]) -> str:
-    known: dict[str, Any] = paths.read_json(HASHES) if HASHES.is_file() else {}
+    """Return a hash over the contents of files; those that cannot be read count as missing."""
+    known = _known()
     total = hashlib.sha256()
     now: dict[str, Any] = {}
     for path in files:
-        if not path.is_file():
+        try:
+            entry = _digest(path, known)
+        except (OSError, ValueError):  # a problem of its row, which the stage corpus names
             total.update(b"missing")
             continue
-        status, key = path.stat(), str(path.resolve())
-        mark = [status.st_size, status.st_mtime_ns]
-        if key in known and known[key][:2] == mark:
-            digest = known[key][2]
-        else:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        now[key] = [*mark, digest]
-        total.update(digest.encode())
+        now[str(path.resolve())] = entry
+        total.update(entry[2].encode())
     paths.write_json(HASHES, now)
     return total.hexdigest()
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from ilt.asr.languages import allowed_languages, known_languages
 from ilt.asr.model_files import context_seconds
-from ilt.corpus.build import read_corpus
-from ilt.corpus.validate import check_corpus, warn_of_small_dev
-from ilt.errors import IltError
+from ilt.corpus.checks import check_corpus, warn_of_small_dev
+from ilt.corpus.importing import read_corpus
+from ilt.errors import IltError, problem_lines
 from ilt.params import load_params
 from ilt.paths import replacing
+from ilt.stages.plan import resolve
 
 __all__ = ["run_validate"]
 
@@ -25,9 +26,9 @@ def run_validate(output: Path | None) -> int:
         return 0
     longest = context_seconds(params.model.id, params.model.revision)
     known = known_languages(params.model.id, params.model.revision)
-    found = read_corpus(params.corpus, longest, allowed_languages(known, params.language_alias))
-    for problem in found.problems:
-        print(problem)
+    found = read_corpus(params.corpus, longest, allowed_languages(known, resolve(params).language_alias()))
+    for line in [*problem_lines(found.problems), *found.notes]:
+        print(line)
     if output:
         with replacing(output) as temporary:
             frame = found.quarantine

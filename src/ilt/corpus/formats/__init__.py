@@ -1,4 +1,4 @@
-"""Formats of corpora: which there are. Each is a module that makes sources of rows."""
+"""Registry of corpus formats. Each is a module that makes sources of rows."""
 
 from ilt.registry import Registry
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ilt.corpus.formats.columns import find_columns
 from ilt.corpus.formats.records import Record, records
-from ilt.corpus.formats.row import Row, Source
+from ilt.corpus.formats.row import Row, Source, audio_id, unreadable
 from ilt.errors import IltError
-from ilt.params import FIELDS, SourceParams
+from ilt.params import SourceParams
 
 __all__ = ["CommonVoice", "DelimitedTable", "open_common_voice", "open_table", "seconds"]
 
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
-def seconds(value: str | None, name: str, faults: list[str]) -> float | None:
-    """A field of seconds, or None where it is empty; what is no number of seconds is added to `faults`."""
+
+def seconds(value: str | None, name: str, faults: dict[str, str]) -> float | None:
+    """Return a field of seconds, or None where it is empty; what is no number of seconds is added to `faults`."""
     if not value:
         return None
     try:
@@ -22,7 +25,7 @@ def seconds(value: str | None, name: str, faults: list[str]) -> float | None:
     except ValueError:
         number = -1.0
     if not 0 <= number < 1e7:
-        faults.append(f"{name} must be a number of seconds, found {value!r}")
+        faults[name] = f"{name} must be a number of seconds, found {value!r}"
         return None
     return number
 
@@ -30,8 +33,8 @@ def seconds(value: str | None, name: str, faults: list[str]) -> float | None:
 class DelimitedTable(Source):
     """A CSV (.csv) or TSV file with a header; delimiter None: what the suffix says.
 
-    columns: by field (`FIELDS`), the column that holds it; a field that is not mapped is in the column of its
-    own name, if there is one. root: where relative audio paths start; None: the folder of the file.
+    columns: by field (`ilt.params.FIELDS`), the column that holds it; a field that is not mapped is in the column
+    of its own name, if there is one. root: where relative audio paths start; None: the folder of the file.
     A duration without an offset only describes the file, as in NeMo's manifests.
     """
 
@@ -56,76 +59,87 @@ class DelimitedTable(Source):
         return [self.path]
 
     def _records(self) -> Iterator[Record]:
+        place = f"{self.parameter}: {self.path}"
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
+                self._check_delimiter(file.readline().strip())
+                file.seek(0)
                 yield from records(file, self.delimiter, self.quoted)
         except FileNotFoundError:
-            raise IltError(f"{self.parameter}: {self.path} does not exist; give a CSV or TSV file") from None
+            raise IltError(f"{place} does not exist; give a CSV or TSV file") from None
         except IsADirectoryError:
-            raise IltError(f"{self.parameter}: {self.path} is a folder; give the table in it") from None
+            raise IltError(f"{place} is a folder; give the table in it") from None
         except UnicodeDecodeError as error:
-            raise IltError(f"{self.parameter}: {self.path} is not a table in UTF-8 ({error})") from None
+            raise IltError(f"{place} is not a table in UTF-8 ({error}); save it as UTF-8") from None
+        except OSError as error:
+            raise IltError(f"{place} cannot be read: {error.strerror}") from None
 
-    def _header(self, found: Iterator[Record]) -> list[str]:
-        number, header = next(found, (1, []))
-        if isinstance(header, str):
-            raise IltError(f"{self.parameter}: {self.path}:{number}: the header cannot be read: {header}")
-        if not header:
+    def _check_delimiter(self, line: str) -> None:
+        """Raise IltError where the header has the column of audio only if it is divided at something else."""
+
+        def has_audio(delimiter: str) -> bool:
+            cells = [cell.strip(' "') for cell in line.split(delimiter)]
+            return len(cells) > 1 and self.columns.get("audio", "audio").strip() in cells
+
+        other = next((mark for mark in DELIMITERS if has_audio(mark)), None)
+        if other and not has_audio(self.delimiter):
             raise IltError(
-                f"{self.parameter}: {self.path} is empty; expected a header such as "
-                f"{self.delimiter.join(('audio', 'text', 'language', 'split'))!r}, and a row an utterance"
+                f"{self.parameter}: {self.path}: the header {line!r} is divided by {DELIMITERS[other]}, and is read as "
+                f"divided by {DELIMITERS.get(self.delimiter, repr(self.delimiter))}; say delimiter: {other!r} "
+                "(of format: table) in corpus.sources"
             )
-        return header
+
+    def _header(self, table: Iterator[Record]) -> list[str]:
+        number, header = next(table, (1, []))
+        place = f"{self.parameter}: {self.path}"
+        if isinstance(header, str):
+            raise IltError(f"{place}:{number}: the header cannot be read: {header}")
+        if not header:
+            columns = self.delimiter.join(("audio", "text", "language", "split"))
+            raise IltError(f"{place} is empty; expected a header such as {columns!r}, and a row for each utterance")
+        return [name.strip() for name in header]
 
     def _places(self, header: list[str]) -> dict[str, int]:
-        wanted = {name: self.columns.get(name, name) for name in FIELDS}
-        missing = [
-            f"{wanted[name]!r} for {name}"
-            for name in FIELDS
-            if wanted[name] not in header and (name in self.columns or name == "audio")
-        ]
-        if missing:
-            raise IltError(
-                f"{self.parameter}: {self.path} has no column {', '.join(missing)}; it has "
-                f"{', '.join(header)}. Map them with columns: {{audio: NAME, text: NAME, ...}}"
-            )
-        return {name: header.index(column) for name, column in wanted.items() if column in header}
+        """Return the place of each field's column in a row."""
+        return find_columns(header, self.columns, f"{self.parameter}: {self.path}")
 
     def _audio(self, name: str) -> Path:
         return self.root / name
 
     def rows(self) -> Iterator[Row]:
-        found = self._records()
-        header = self._header(found)
+        table = self._records()
+        header = self._header(table)
         places = self._places(header)
-        for number, fields in found:
+        for number, fields in table:
             where = f"{self.path}:{number}"
-            if isinstance(fields, str) or len(fields) != len(header):
-                count = f"{len(fields)} fields, but the header has {len(header)}"
-                what = fields if isinstance(fields, str) else count
-                yield Row(where, "", faults=(what,), broken=True)
-                continue
-            values = {name: fields[at].strip() or None for name, at in places.items()}
-            faults: list[str] = []
-            offset = seconds(values.get("offset"), "offset", faults)
-            duration = seconds(values.get("duration"), "duration", faults)
-            name = values.get("audio")
-            if not name:
-                faults.append(f"the column {header[places['audio']]!r} is empty; expected a path of audio")
-            stem = Path(name).stem if name else ""
-            yield Row(
-                where,
-                values.get("id") or (f"{stem}-{values['offset']}" if offset else stem),
-                self._audio(name) if name else None,
-                name,
-                values.get("language"),
-                values.get("speaker"),
-                values.get("split") or self.split,
-                values.get("text"),
-                offset,
-                duration if offset is not None else None,
-                tuple(faults),
-            )
+            if isinstance(fields, str):
+                yield unreadable(where, fields)
+            elif len(fields) != len(header):
+                yield unreadable(where, f"{len(fields)} fields, but the header has {len(header)}")
+            else:
+                values = {name: fields[at].strip() or None for name, at in places.items()}
+                yield self._row(where, values, header[places["audio"]])
+
+    def _row(self, where: str, values: dict[str, str | None], column: str) -> Row:
+        faults: dict[str, str] = {}
+        offset = seconds(values.get("offset"), "offset", faults)
+        duration = seconds(values.get("duration"), "duration", faults)
+        name = values.get("audio")
+        if not name:
+            faults["audio"] = f"the column {column!r} is empty; expected a path of audio"
+        return Row(
+            where,
+            values.get("id") or audio_id(name, self.root, str(values["offset"]) if offset else ""),
+            self._audio(name) if name else None,
+            name,
+            values.get("language"),
+            values.get("speaker"),
+            values.get("split") or self.split,
+            values.get("text"),
+            offset,
+            duration if offset is not None else None,
+            faults,
+        )
 
 
 class CommonVoice(DelimitedTable):
@@ -148,7 +162,7 @@ class CommonVoice(DelimitedTable):
         return super()._places(header)
 
     def _audio(self, name: str) -> Path:
-        # The first releases left the suffix out.
+        # The first releases wrote no suffix.
         return self.root / (name if Path(name).suffix else f"{name}.mp3")
 
 

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ilt.corpus.formats.row import Row, Source, lines
+from ilt.corpus.formats.lines import lines
+from ilt.corpus.formats.row import Row, Source, unreadable
 from ilt.errors import IltError
 from ilt.params import SourceParams
 
 __all__ = ["KaldiFolder", "open_source"]
 
 Table = dict[str, tuple[str, str]]
-"""What a file says of each key, and where it says so."""
+"""The rest of the line of each key, and the file and number of that line."""
 
 ARCHIVE = re.compile(r"\.ark:\d+$")
 
@@ -37,20 +38,20 @@ class KaldiFolder(Source):
         return [self.path / name for name in names if (self.path / name).is_file()]
 
     def _table(self, name: str, doubles: list[Row]) -> Table:
-        """The lines of a file by their first word; keys that come twice are added to `doubles`."""
+        """Return the lines of a file by their first word; keys that come twice are added to `doubles`."""
         path = self.path / name
-        found: Table = {}
+        table: Table = {}
         if not path.is_file():
-            return found
+            return table
         for number, line in lines(path, self.parameter, f"a file {name}"):
-            key, _, rest = line.strip().replace("\t", " ", 1).partition(" ")
+            key, rest = [*re.split(r"[ \t]", line.strip(), maxsplit=1), ""][:2]
             where = f"{path}:{number}"
-            if key in found:
-                what = f"{key!r} stands at {found[key][1]} already; a key may come once in {name}"
-                doubles.append(Row(where, key, faults=(what,), broken=True))
+            if key in table:
+                what = f"{key!r} stands at {table[key][1]} already; a key may come once in {name}"
+                doubles.append(unreadable(where, what, key))
             else:
-                found[key] = (rest.strip(), where)
-        return found
+                table[key] = (rest.strip(), where)
+        return table
 
     def _segment(self, key: str, rest: str, where: str, recordings: Table) -> Row:
         parts = rest.split()
@@ -60,10 +61,10 @@ class KaldiFolder(Source):
                 raise ValueError(rest)
         except (ValueError, IndexError):
             what = f"expected RECORDING START END in seconds, END after START (or -1), found {rest!r}"
-            return Row(where, key, faults=(what,), broken=True)
+            return unreadable(where, what, key)
         if recording not in recordings:
             what = f"the recording {recording!r} is not in {self.path / 'wav.scp'}"
-            return Row(where, key, faults=(what,), broken=True)
+            return unreadable(where, what, key)
         row = self._recording(key, *recordings[recording])
         return replace(row, where=where, offset=start, duration=None if end == -1 else end - start)
 
@@ -79,7 +80,7 @@ class KaldiFolder(Source):
             what = "expected a path after the recording's id"
         else:
             return Row(where, key, self.root / value, value)
-        return Row(where, key, faults=(what,), broken=True)
+        return unreadable(where, what, key)
 
     def rows(self) -> Iterator[Row]:
         doubles: list[Row] = []
@@ -96,7 +97,7 @@ class KaldiFolder(Source):
                 if key not in utterances:
                     known = "segments" if segmented else "wav.scp"
                     what = f"{name} names an utterance that is not in {known}"
-                    yield Row(where, key, faults=(what,), broken=True)
+                    yield unreadable(where, what, key)
 
 
 def open_source(params: SourceParams, parameter: str) -> list[Source]:

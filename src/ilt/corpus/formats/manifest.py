@@ -1,65 +1,77 @@
-"""NeMo-style JSONL manifests, and the references of a pool."""
+"""NeMo-style manifests: JSONL with a line for each utterance."""
 
 from __future__ import annotations
 
-import json
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
-import polars as pl
-
-from ilt.corpus.formats.row import Row, Source, lines
-from ilt.errors import IltError
+from ilt.corpus.formats.columns import nearly
+from ilt.corpus.formats.lines import Decimal, json_object, lines
+from ilt.corpus.formats.row import Row, Source, audio_id, unreadable
 from ilt.params import SourceParams
 
-__all__ = ["Manifest", "open_source", "read_references"]
+__all__ = ["Manifest", "open_source"]
+
+KEYS = {
+    "audio": "audio_filepath", "text": "text", "language": "lang", "split": "split", "speaker": "speaker",
+    "id": "id", "offset": "offset", "duration": "duration",
+}  # fmt: skip
+"""Keys of a line, by field."""
 
 
-def _parse(line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg}, column {error.colno}); expected one object a line") from None
-    except RecursionError:
-        raise ValueError("not a manifest line: nested too deeply") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, found {type(value).__name__}")
-    return value
-
-
-def _seconds(value: Any) -> TypeGuard[float]:
+def _is_seconds(value: Any) -> TypeGuard[float]:
     return not isinstance(value, bool) and isinstance(value, (int, float)) and 0 <= value < 1e7
 
 
-def _faults(values: dict[str, Any]) -> list[str]:
-    """What is wrong with the types of the fields of one line."""
-    wrong = []
-    if not isinstance(values.get("audio_filepath"), str) or not values["audio_filepath"]:
-        wrong.append("audio_filepath is missing; expected a path, relative to the manifest or absolute")
-    if values.get("text") is not None and not isinstance(values["text"], str):
-        wrong.append(f"text must be a string, found {type(values['text']).__name__}")
-    wrong += [
-        f"{name} must be a number of seconds, found {values[name]!r}"
-        for name in ("offset", "duration")
-        if values.get(name) is not None and not _seconds(values[name])
-    ]
-    wrong += [
-        f"{name} must be a string, found {values[name]!r}"
-        for name in ("lang", "speaker")
-        if values.get(name) is not None and not isinstance(values[name], str)
-    ]
-    return wrong
+@functools.lru_cache(maxsize=1024)  # lines of one manifest have few sets of keys
+def _near_keys(keys: tuple[str, ...]) -> dict[str, str]:
+    """Return problems with keys that are nearly one that is missing, by field."""
+    problems = {}
+    for field, known in KEYS.items():
+        near = [key for key in keys if key not in KEYS.values() and (nearly(key, known) or key.strip() == field)]
+        if near and known not in keys:
+            problems[field] = f"the key {near[0]!r} is nearly {known!r}, the one that is read; rename it"
+    return problems
+
+
+def _faults(values: dict[str, Any]) -> dict[str, str]:
+    """Return what is wrong with the keys and types of one line, by field."""
+    faults = {}
+    for field, key in KEYS.items():
+        value = values.get(key)
+        if value is None:
+            continue
+        if field in ("offset", "duration"):
+            if not _is_seconds(value):
+                faults[field] = f"{key} must be a number of seconds, found {value!r}"
+        elif field in ("id", "split"):
+            if isinstance(value, bool | list | dict):
+                faults[field] = f"{key} must be a string or a number, found {value!r}"
+        elif not isinstance(value, str):
+            faults[field] = f"{key} must be a string, found {value!r}"
+    faults |= _near_keys(tuple(values))
+    if not values.get(KEYS["audio"]):
+        faults.setdefault("audio", f"{KEYS['audio']} is missing; expected a path, relative to the manifest or absolute")
+    return faults
 
 
 def _string(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _name(value: Any) -> str | None:
+    """Return an id or a split as it is written."""
+    if value is None or isinstance(value, bool | list | dict):
+        return None
+    return value.written if isinstance(value, Decimal) else str(value)
+
+
 class Manifest(Source):
     """A manifest: lines with `audio_filepath`, `lang`, `split`, `text` (not needed in the pool).
 
-    Optionally `id` (else made of the file's name and the offset), `speaker`, `offset` and `duration` in
+    Optionally `id` (else made of the path of the audio and the offset), `speaker`, `offset` and `duration` in
     seconds. root: where relative paths start; None: the manifest's folder.
     """
 
@@ -73,42 +85,27 @@ class Manifest(Source):
         for number, line in lines(self.path, self.parameter, "a JSONL file"):
             where = f"{self.path}:{number}"
             try:
-                values = _parse(line)
+                values = json_object(line)
             except ValueError as error:
-                yield Row(where, "", faults=(str(error),), broken=True)
+                yield unreadable(where, str(error))
                 continue
-            name, split = _string(values.get("audio_filepath")), values.get("split")
-            offset, duration = values.get("offset"), values.get("duration")
-            stem = Path(name).stem if name else ""
-            given = "" if values.get("id") is None else str(values["id"]).strip()
+            name, offset, duration = _string(values.get("audio_filepath")), values.get("offset"), values.get("duration")
+            offset = offset if _is_seconds(offset) else None
+            key = (_name(values.get("id")) or "").strip()
             yield Row(
                 where,
-                given or (f"{stem}-{offset}" if offset else stem),
+                key or audio_id(name, self.root, str(offset or "")),
                 self.root / name if name else None,
                 name,
                 _string(values.get("lang")),
                 _string(values.get("speaker")),
-                None if split is None else str(split),
+                _name(values.get("split")),
                 _string(values.get("text")),
-                float(offset) if _seconds(offset) else None,
+                None if offset is None else float(offset),
                 # NeMo's duration bounds a segment; without an offset it only describes the file.
-                float(duration) if _seconds(duration) and offset is not None else None,
-                tuple(_faults(values)),
+                float(duration) if _is_seconds(duration) and "offset" in values else None,
+                _faults(values),
             )
-
-
-def read_references(path: Path) -> pl.DataFrame:
-    """What was really said in the pool: JSONL with `id` and `text`. Raises IltError with the line."""
-    rows = []
-    for number, line in lines(path, "corpus.pool_reference", "a JSONL file"):
-        try:
-            values = _parse(line)
-        except ValueError as error:
-            raise IltError(f"{path}:{number}: {error}") from None
-        if not isinstance(values.get("id"), str) or not isinstance(values.get("text"), str):
-            raise IltError(f"{path}:{number}: expected id and text, both strings")
-        rows.append({"id": values["id"].strip(), "text": values["text"]})
-    return pl.DataFrame(rows, schema={"id": pl.String, "text": pl.String})
 
 
 def open_source(params: SourceParams, parameter: str) -> list[Source]:

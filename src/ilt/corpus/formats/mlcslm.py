@@ -1,4 +1,4 @@
-"""The layout of the MLC-SLM challenges: a conversation a wav, with a .txt of the same name beside it.
+"""Corpora in the layout of the MLC-SLM challenges: a conversation a wav, a .txt of the same name beside it.
 
 Folders name the language, and for English the accent: `data/English/American/0517_001_phone.wav` or
 `English-American/...`; between these and the file there may be further folders. A line of the .txt is
@@ -15,7 +15,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ilt.corpus.formats.row import Row, Source, lines
+from ilt.corpus.formats.lines import lines
+from ilt.corpus.formats.row import NO_SPEAKER, Row, Source, unreadable
 from ilt.errors import IltError
 from ilt.params import SourceParams
 
@@ -30,7 +31,7 @@ LANGUAGES = {
 
 
 def _parsed(line: str) -> tuple[float, float, str, str]:
-    """Start, end, speaker and text; ValueError or IndexError where that is not what the line holds."""
+    """Return start, end, speaker and text. Raises ValueError or IndexError for another line."""
     fields = [field.strip() for field in line.split("\t")] if "\t" in line else line.split(maxsplit=3)
     start, end, label = float(fields[0]), float(fields[1]), fields[2]
     if not 0 <= start < end < 1e7 or not label:
@@ -39,7 +40,7 @@ def _parsed(line: str) -> tuple[float, float, str, str]:
 
 
 def _is_transcript(text: Path) -> bool:
-    """Whether the first line that is not blank holds a tab, or times and a speaker."""
+    """Return whether the first line that is not blank holds a tab, or times and a speaker."""
     with text.open(encoding="utf-8-sig", errors="replace") as file:
         first = next((line for line in file if line.strip()), "").strip()
     try:
@@ -59,11 +60,11 @@ class MlcSlm(Source):
     def __init__(self, path: Path, parameter: str, names: Iterable[str] = ()) -> None:
         self.path, self.parameter = path, parameter
         self.names = set(LANGUAGES) | {name.split("-")[0] for name in names}
-        found = sorted(path.rglob("*.txt")) if path.is_dir() else []
-        self._alone = {text for text in found if not text.with_suffix(".wav").is_file()}
-        self._texts = [text for text in found if text not in self._alone or _is_transcript(text)]
+        texts = sorted(path.rglob("*.txt")) if path.is_dir() else []
+        self._alone = {text for text in texts if not text.with_suffix(".wav").is_file()}
+        self._texts = [text for text in texts if text not in self._alone or _is_transcript(text)]
         if not self._texts:
-            others = f" but {found[0].name}, which is no transcript" if found else ""
+            others = f" but {texts[0].name}, which is no transcript" if texts else ""
             raise IltError(
                 f"{parameter}: there is no .txt below {path}{others}; expected a folder such as "
                 "data/English/American with a .txt beside each .wav"
@@ -73,7 +74,7 @@ class MlcSlm(Source):
         return self._texts
 
     def _language(self, folders: tuple[str, ...]) -> str | None:
-        """The name of language and accent, as `English-American`: the first folder that names a language."""
+        """Return language and accent, as `English-American`, after the first folder that names a language."""
         for depth, folder in enumerate(folders):
             name, *accent = re.split(r"[-_ ]", folder, maxsplit=1)
             if name in self.names:
@@ -86,28 +87,28 @@ class MlcSlm(Source):
         for text in self._texts:
             relative = text.relative_to(self.path)
             record = "-".join([*relative.parts[:-1], text.stem])
-            # Whatever lies above, as in .../English/American given as the path itself, may name it too.
+            # The folders above may name it too, as where the path itself is .../English/American.
             language = self._language(relative.parts[:-1]) or self._language(self.path.resolve().parts[-2:])
             if text in self._alone:
                 wav = text.with_suffix(".wav").name
                 what = f"there is no {wav} beside this transcript; add it, or take the transcript away"
-                yield Row(f"{text}:1", "", language=language, faults=(what,), broken=True)
+                yield unreadable(f"{text}:1", what, language=language)
                 continue
             for number, line in lines(text, self.parameter, "a .txt"):
                 yield self._row(f"{text}:{number}", line, record, relative.with_suffix(".wav"), language)
 
     def _row(self, where: str, line: str, record: str, wav: Path, language: str | None) -> Row:
         try:
-            start, end, label, said = _parsed(line)
+            start, end, label, words = _parsed(line)
         except (ValueError, IndexError):
             what = "expected START, END (seconds, END after START), SPEAKER and TEXT with tabs between"
-            found = f"{what}, found {line[:60]!r}"
-            return Row(where, "", language=language, faults=(found,), broken=True)
+            return unreadable(where, f"{what}, found {line[:60]!r}", language=language)
         times = "-".join(f"{int(round(time, 2) * 100):06d}" for time in (start, end))
         speaker = f"{record}-{label}"
         return Row(
-            where, f"{speaker}-{times}", self.path / wav, wav.as_posix(), language, speaker,
-            None, said or None, start, end - start,
+            where, f"{speaker}-{times}", self.path / wav, wav.as_posix(), language,
+            None if label.casefold() in NO_SPEAKER else speaker,
+            None, words or None, start, end - start,
         )  # fmt: skip
 
 

@@ -18,12 +18,12 @@ QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
 def records(lines: Iterable[str], delimiter: str, quoted: bool) -> Iterator[Record]:
-    """The records of a file that was opened with newline="".
+    """Yield the records of a file that was opened with newline="".
 
     Of a file with tabs a line is a record, and a quote is a character like any other, as Common Voice writes
     it; quoted: a field that is quoted as a whole, as `csv` and pandas write it, loses these quotes all the
     same. Of all others a quoted field may go on over lines, but not with the delimiter in it as well: that is
-    what a quote looks like which is not closed. Reading goes on in the line after it.
+    the look of a quote that is not closed. Reading goes on in the line after it.
     """
     csv.field_size_limit(FIELD_LIMIT)
     if delimiter == "\t":
@@ -59,7 +59,7 @@ def _quoted(lines: Iterable[str], delimiter: str) -> Iterator[Record]:
         taken.clear()
         wrong, fields = "", list[str]()
         try:
-            fields = next(csv.reader(following(), delimiter=delimiter, strict=True), [])
+            fields = next(csv.reader(following(), delimiter=delimiter, strict=True, skipinitialspace=True), [])
         except csv.Error as error:
             wrong = str(error)
         if not taken:

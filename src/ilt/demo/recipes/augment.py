@@ -1,4 +1,4 @@
-"""Variety in the channel and the voice while the base learns.
+"""Augmentation of log-mel spectrograms, in channel and voice, while the demo models learn.
 
 `strength` runs from 0 (clean) to 1 (hard): the recipe raises it as training goes on.
 """
@@ -15,14 +15,14 @@ __all__ = ["augment", "mask", "noise_like"]
 
 
 def noise_like(mel: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Coloured noise of the size of `mel`, in which nobody speaks."""
+    """Return coloured noise of the size of `mel`, in which nobody speaks."""
     bins, frames = mel.shape
     speckle = torch.from_numpy(rng.gamma(2.0, 0.5, (bins, frames)).astype(np.float32)).clamp_min(1e-4)
     return smooth(rng, bins, 5, 0.5)[:, None] + speckle.log10() - 4.0
 
 
 def augment(mel: torch.Tensor, babble: torch.Tensor, rng: np.random.Generator, strength: float) -> torch.Tensor:
-    """One random voice and channel.
+    """Return an utterance in a random voice, over a random channel.
 
     mel, babble: log10 mel power, (bins, frames); `babble` is another utterance, used as background.
     """
@@ -32,7 +32,7 @@ def augment(mel: torch.Tensor, babble: torch.Tensor, rng: np.random.Generator, s
 
 
 def mask(features: torch.Tensor, rng: np.random.Generator, strength: float) -> torch.Tensor:
-    """SpecAugment (Park et al. 2019, arXiv 1904.08779): one frequency and one time mask, in place."""
+    """Mask one band of frequencies and one stretch of time, in place: SpecAugment (Park et al. 2019, 1904.08779)."""
     bins, frames = features.shape
     if rng.random() < 0.6 * strength:
         width = int(rng.integers(1, 14))

@@ -1,7 +1,7 @@
-"""A small Qwen2-Audio for ten languages: the encoder of `data/models/demo-whisper`, and a small Qwen2 that reads it.
+"""Recipe of a small Qwen2-Audio: the encoder of `data/models/demo-whisper`, and a small Qwen2 that reads its states.
 
-It is there to prove, without a model hub, that the pipeline adapts an audio language model like a Whisper.
-It learns from source-domain speech alone, as the base does. Run again: `python -m ilt.demo.recipes.qwen2_audio`.
+`python -m ilt.demo.recipes.qwen2_audio` trains it on source-domain speech alone, as the base is trained, and writes
+data/models/demo-qwen2-audio. It proves, without a model hub, that the pipeline adapts audio language models too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SPECIAL = ("<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_
 
 @dataclass(frozen=True)
 class Qwen2AudioRecipe:
-    """Everything that makes the model what it is, beside the encoder that it starts from."""
+    """All values that decide the model, beside the encoder that it starts from."""
 
     encoder: str = "data/models/demo-whisper"
     utterances: int = 20_000
@@ -75,7 +75,7 @@ class Qwen2AudioRecipe:
 
 
 def build_processor(recipe: Qwen2AudioRecipe) -> Qwen2AudioProcessor:
-    """The encoder's features, and a Qwen2 tokenizer with a token for each character and for the prompt."""
+    """Return the encoder's features, and a Qwen2 tokenizer with a token for each character and for the prompt."""
     rng = random.Random(recipe.seed)
     texts = [phrase(p, lang, rng) for lang in LANGUAGES for p in PATTERNS for _ in range(400)]
     texts += [nonce_word(language, rng) for language in LANGUAGES for _ in range(4000)]
@@ -88,19 +88,19 @@ def build_processor(recipe: Qwen2AudioRecipe) -> Qwen2AudioProcessor:
 
 
 def build_model(recipe: Qwen2AudioRecipe, processor: Qwen2AudioProcessor) -> Qwen2AudioForConditionalGeneration:
-    """The encoder as it was trained, an untrained language model behind it."""
+    """Return the encoder as it was trained, with an untrained language model behind it."""
     source = WhisperForConditionalGeneration.from_pretrained(recipe.encoder, dtype=torch.float32)
-    heard, tokenizer = source.config, processor.tokenizer
+    encoder, tokenizer = source.config, processor.tokenizer
     ids = tokenizer.convert_tokens_to_ids
     end = ids("<|endoftext|>")
     config = Qwen2AudioConfig(
         audio_config=Qwen2AudioEncoderConfig(
-            num_mel_bins=heard.num_mel_bins,
-            encoder_layers=heard.encoder_layers,
-            encoder_attention_heads=heard.encoder_attention_heads,
-            encoder_ffn_dim=heard.encoder_ffn_dim,
-            d_model=heard.d_model,
-            max_source_positions=heard.max_source_positions,
+            num_mel_bins=encoder.num_mel_bins,
+            encoder_layers=encoder.encoder_layers,
+            encoder_attention_heads=encoder.encoder_attention_heads,
+            encoder_ffn_dim=encoder.encoder_ffn_dim,
+            d_model=encoder.d_model,
+            max_source_positions=encoder.max_source_positions,
         ),
         text_config=Qwen2Config(
             vocab_size=len(tokenizer),
@@ -174,7 +174,7 @@ class _Collator:
 
 
 def _batches(lengths: list[int], recipe: Qwen2AudioRecipe, rng: random.Random, share: float) -> list[list[int]]:
-    """One pass in batches of like length; at first over the shortest utterances alone."""
+    """Return one pass in batches of like length; at first over the shortest utterances alone."""
     order = sorted(range(len(lengths)), key=lambda index: lengths[index])
     if share < recipe.short_until:
         order = order[: max(recipe.batch * 20, round(len(order) * (0.15 + share / recipe.short_until / 2)))]

@@ -1,4 +1,4 @@
-"""What the base hears while it learns: source-domain speech, kept as log-mel spectrograms."""
+"""Training speech of the demo models: the source domain, kept as log-mel spectrograms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Example", "log_mel", "source_utterance", "training_examples"]
 SOURCE_PATTERNS = ("digits", "digits", "digits", "number", "number", "time", "nonce", "nonce")
 FLITE_VOICES = ("awb", "kal", "rms", "slt")
 LITTLE = {"it": 0.4, "pt": 0.4}
-"""Languages of which the base hears less, as a share of what it hears of the others."""
+"""Languages with less speech, as a share of that of the others."""
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Example:
 
 
 def log_mel(samples: np.ndarray, extractor: WhisperFeatureExtractor) -> np.ndarray:
-    """log10 mel power of one utterance, (mel bins, frames), before Whisper's range compression."""
+    """Return log10 mel power of one utterance, (mel bins, frames), before Whisper's range compression."""
     wave = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
     window = torch.hann_window(extractor.n_fft)
     spectrum = torch.stft(wave, extractor.n_fft, extractor.hop_length, window=window, return_complex=True)
@@ -44,7 +44,7 @@ def log_mel(samples: np.ndarray, extractor: WhisperFeatureExtractor) -> np.ndarr
 
 
 def source_utterance(language: str, names: list[str], rng: random.Random, patterns: tuple[str, ...]) -> Utterance:
-    """One random utterance of the source domain, spoken by one of `names`."""
+    """Return a random utterance of the source domain, spoken by one of the voices `names`."""
     pattern = rng.choice(patterns)
     text = (
         " ".join(nonce_word(language, rng) for _ in range(rng.randint(1, 3)))
@@ -63,6 +63,7 @@ def source_utterance(language: str, names: list[str], rng: random.Random, patter
 
 
 def training_utterances(count: int, seed: int, flite_share: float) -> list[Utterance]:
+    """Return random utterances of the source domain. flite_share: of the English ones, spoken by flite."""
     rng = random.Random(seed)
     names = voices("base")
     weights = [LITTLE.get(language, 1.3 if language in ("en", "ar") else 1.0) for language in LANGUAGES]
@@ -79,7 +80,7 @@ def training_utterances(count: int, seed: int, flite_share: float) -> list[Utter
 def training_examples(
     count: int, seed: int, extractor: WhisperFeatureExtractor, flite_share: float, processes: int
 ) -> Iterator[Example]:
-    """Speak `count` source-domain utterances and give their spectrograms, in a fixed order."""
+    """Yield the spectrograms of `count` spoken source-domain utterances, in a fixed order."""
     utterances = training_utterances(count, seed, flite_share)
     for utterance, samples in zip(utterances, render(utterances, processes), strict=True):
         if len(samples) >= extractor.sampling_rate // 5:

@@ -1,4 +1,4 @@
-"""The base's tokenizer: byte-level BPE whose merges stop at characters, with Whisper's special tokens.
+"""Tokenizer of the demo models: byte-level BPE whose merges stop at characters, with Whisper's special tokens.
 
 One token a character keeps words that the base never saw writable, and a byte spells what is no
 character of the ten languages. The special tokens stand in Whisper's order, since
@@ -27,7 +27,7 @@ SPECIAL = (
 
 
 def letter_vocabulary(texts: list[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Byte-level vocabulary and merges: one token for each character in `texts`, and one for each byte."""
+    """Return a byte-level vocabulary and merges: one token for each character in `texts`, and one for each byte."""
     byte_letters = bytes_to_unicode()
     vocabulary = {letter: index for index, letter in enumerate(sorted(byte_letters.values()))}
     merges: list[tuple[str, str]] = []
@@ -43,7 +43,7 @@ def letter_vocabulary(texts: list[str]) -> tuple[dict[str, int], list[tuple[str,
 
 
 def build_tokenizer(texts: list[str]) -> WhisperTokenizer:
-    """A tokenizer with one token for each character in `texts`, and one for each byte."""
+    """Return a tokenizer with one token for each character in `texts`, and one for each byte."""
     vocabulary, merges = letter_vocabulary(texts)
     tokenizer = WhisperTokenizer(
         vocab=vocabulary,
