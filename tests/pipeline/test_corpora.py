@@ -26,7 +26,7 @@ COMPARED = ["id", "language", "speaker", "split", "duration", "audio_hash", "tex
 
 
 @pytest.fixture(scope="session")
-def said(speech):
+def utterances(speech):
     """Utterances in two languages and all splits, in synthetic speech."""
     texts = [("en", "nine"), ("en", "two six zero"), ("en", "five one"), ("pt", "sete dois"), ("pt", "um")]
     both = [*texts, ("en", "eight, three"), ("pt", 'quatro "zero"'), ("pt", "nove"), ("en", "four four")]
@@ -36,7 +36,7 @@ def said(speech):
 
 
 @pytest.fixture(scope="session")
-def expected(said):
+def expected(utterances):
     rows = [
         {
             "id": u.id,
@@ -47,28 +47,28 @@ def expected(said):
             "audio_hash": audio_hash(u.samples / np.float32(32768)),
             "text": None if u.split == "pool" else u.text,
         }
-        for u in said
+        for u in utterances
     ]
     return pl.DataFrame(rows).sort("id")
 
 
 @pytest.mark.parametrize("name", layouts.LAYOUTS)
-def test_every_format_gives_the_same_utterances(name, said, expected, tmp_path):
+def test_every_format_gives_the_same_utterances(name, utterances, expected, tmp_path):
     if name == "save-to-disk":
         pytest.importorskip("datasets")
-    found = read_sources(*layouts.LAYOUTS[name][1](tmp_path, said))
-    assert found.problems == []
-    assert found.table().select(COMPARED).equals(expected)
-    references = {u.id: u.text for u in said if u.split == "pool"}
-    assert dict(found.references.iter_rows()) == references
-    files = {line.rsplit(":", 1)[0] for line in found.origins["where"]}
+    imported = read_sources(*layouts.LAYOUTS[name][1](tmp_path, utterances))
+    assert imported.problems == []
+    assert imported.table().select(COMPARED).equals(expected)
+    references = {u.id: u.text for u in utterances if u.split == "pool"}
+    assert dict(imported.references.iter_rows()) == references
+    files = {line.rsplit(":", 1)[0] for line in imported.origins["where"]}
     assert all(Path(name).is_file() for name in files)
 
 
-def test_the_hub_loader_gives_the_same_utterances(said, expected, tmp_path, monkeypatch):
+def test_the_hub_loader_gives_the_same_utterances(utterances, expected, tmp_path, monkeypatch):
     pytest.importorskip("datasets")  # what load_dataset does with a folder is what it does with an id
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
-    (source,) = layouts.parquet_bytes(tmp_path / "hub", said)
+    (source,) = layouts.parquet_bytes(tmp_path / "hub", utterances)
     hub = HuggingFaceHub(source["path"], "corpus.sources.0.path", source["columns"])
     rows = {row.id: row for row in hub.rows()}
     assert sorted(rows) == expected["id"].to_list()
@@ -117,13 +117,13 @@ def test_without_the_package_a_hub_id_is_one_clear_error(monkeypatch):
         read_sources({"format": "huggingface", "path": "some/dataset"})
 
 
-def test_sources_of_different_formats_become_one_corpus(said, expected, tmp_path, base_folder, write_params):
+def test_sources_of_different_formats_become_one_corpus(utterances, expected, tmp_path, base_folder, write_params):
     """Through the stages: gold from Kaldi, pool from Common Voice, dev from Parquet, test from MLC-SLM."""
-    own = {split: [u for u in said if u.split == split] for split in layouts.TAKEN}
+    own = {split: [u for u in utterances if u.split == split] for split in layouts.TAKEN}
     wanted = {"gold": "kaldi-segments", "pool": "common-voice", "dev": "parquet-bytes", "test": "mlc-slm"}
     sources = []
     for split, name in wanted.items():
-        for source in layouts.LAYOUTS[name][1](tmp_path / split, said):
+        for source in layouts.LAYOUTS[name][1](tmp_path / split, utterances):
             if isinstance(source["split"], dict):
                 names = {layouts.TAKEN[other]: other if other == split else None for other in own}
                 sources.append({**source, "split": names})
@@ -160,8 +160,8 @@ def test_every_fault_of_a_kaldi_folder_is_named(tmp_path):
         "u8 a 0.5 2.0", "u9 m 0 0.5", "u1 a 0.5 1", "u0 a 0.5 -1", "ux a 0 0.05",
     )  # fmt: skip
     write_lines(tmp_path / "text", *(f"u{n} two" for n in (*range(1, 10), 0, "x")), "u99 lost")
-    found = read_sources({"format": "kaldi", "path": str(tmp_path), "split": "gold", "language": "en"})
-    assert_problems(found, [
+    imported = read_sources({"format": "kaldi", "path": str(tmp_path), "split": "gold", "language": "en"})
+    assert_problems(imported, [
         ("wav.scp:5", "a", "'a' stands at"),
         ("segments:10", "u1", "may come once in segments"),
         ("segments:2", "u2", "a piped command, which is not run ('flac -dc p.flac |')"),
@@ -175,7 +175,7 @@ def test_every_fault_of_a_kaldi_folder_is_named(tmp_path):
         ("segments:9", "u9", "does not exist"),
         ("segments:12", "ux", "0.050 s is too short"),
     ])  # fmt: skip
-    assert found.rows.select("id", "offset", "duration").rows() == [("u1", 0.0, 0.5), ("u0", 0.5, 0.5)]
+    assert imported.rows.select("id", "offset", "duration").rows() == [("u1", 0.0, 0.5), ("u0", 0.5, 0.5)]
 
 
 def test_every_fault_of_a_table_is_named(tmp_path):
@@ -194,8 +194,8 @@ def test_every_fault_of_a_table_is_named(tmp_path):
         "2.wav,two,en,train,half,",
         "2.wav,,en,train,0.5,0.25",
     )
-    found = read_sources({"format": "table", "path": str(path), "split": {"train": "gold"}})
-    assert_problems(found, [
+    imported = read_sources({"format": "table", "path": str(path), "split": {"train": "gold"}})
+    assert_problems(imported, [
         ("t.csv:5", "", "2 fields, but the header has 6"),
         ("t.csv:6", "", "the column 'audio' is empty"),
         ("t.csv:7", "2", "does not know the language 'xx'"),
@@ -205,7 +205,7 @@ def test_every_fault_of_a_table_is_named(tmp_path):
         ("t.csv:9", "2", "duplicate id"),
         ("t.csv:10", "2-0.5", "text is missing"),
     ])  # fmt: skip
-    assert found.table()["text"].to_list() == ["two, six", "two lines"]
+    assert imported.table()["text"].to_list() == ["two, six", "two lines"]
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
@@ -217,20 +217,20 @@ def test_a_quote_that_is_not_closed_takes_no_other_row_along(tmp_path, name):
     texts = ["text", '"two', "six", '"nine"', 'one"', '"a ""four"" b"', '"five']
     lines = [f"{text}{mark}{n - 1}.wav" for n, text in enumerate(texts)]
     path = write_lines(tmp_path / name, f"text{mark}audio", *lines[1:])
-    found = read_sources({"format": "table", "path": str(path), "split": "gold", "language": "en"})
-    rows = dict(found.rows.select("id", "text").iter_rows())
+    imported = read_sources({"format": "table", "path": str(path), "split": "gold", "language": "en"})
+    rows = dict(imported.rows.select("id", "text").iter_rows())
     if name == "t.tsv":
-        assert found.problems == []
+        assert imported.problems == []
         assert [rows[str(n)] for n in range(6)] == ['"two', "six", "nine", 'one"', 'a "four" b', '"five']
         return
-    assert_problems(found, [
+    assert_problems(imported, [
         ("t.csv:2", "", "expected after"), ("t.csv:7", "", "unexpected end of data; expected each \""),
     ])  # fmt: skip
     assert rows == {"1": "six", "2": "nine", "3": 'one"', "4": 'a "four" b'}
     path = write_lines(path, "audio,text", '0.wav,"two', "1.wav,six", '2.wav,nine"', "3.wav,one")
-    found = read_sources({"format": "table", "path": str(path), "split": "gold", "language": "en"})
-    assert_problems(found, [("t.csv:2", "", "a quoted field goes on to line 4 with ',' in it")])
-    assert found.rows["id"].to_list() == ["1", "2", "3"]
+    imported = read_sources({"format": "table", "path": str(path), "split": "gold", "language": "en"})
+    assert_problems(imported, [("t.csv:2", "", "a quoted field goes on to line 4 with ',' in it")])
+    assert imported.rows["id"].to_list() == ["1", "2", "3"]
 
 
 def test_every_fault_of_an_mlc_slm_text_is_named(tmp_path):
@@ -245,8 +245,8 @@ def test_every_fault_of_an_mlc_slm_text_is_named(tmp_path):
     write_lines(folder / "alone.txt", "0\t1\tO1\thi", "1\t2\tO1\tWill")
     write_lines(folder / "spaces.txt", "", "0 1 O1 hi")
     (tmp_path / "README.txt").write_bytes(b"Caf\xe9 recordings\n\nstart\tend\n")
-    found = read_sources({"format": "mlc-slm", "path": str(tmp_path), "split": "gold"})
-    assert_problems(found, [
+    imported = read_sources({"format": "mlc-slm", "path": str(tmp_path), "split": "gold"})
+    assert_problems(imported, [
         ("0517_001_phone.txt:2", "", "expected START, END"),
         ("0517_001_phone.txt:4", "", "expected START, END"),
         ("0517_001_phone.txt:5", "data-English-Indian-0517_001_phone-O1-000050-000090", "text is missing"),
@@ -258,8 +258,8 @@ def test_every_fault_of_an_mlc_slm_text_is_named(tmp_path):
         (tmp_path / "notes").mkdir()
         (tmp_path / "README.txt").rename(tmp_path / "notes" / "README.txt")
         read_sources({"format": "mlc-slm", "path": str(tmp_path / "notes"), "split": "gold"})
-    assert found.rows["text"].to_list() == ["hi Will", "no tabs here"]
-    assert found.rows["speaker"].to_list()[0] == "data-English-Indian-0517_001_phone-O1"
+    assert imported.rows["text"].to_list() == ["hi Will", "no tabs here"]
+    assert imported.rows["speaker"].to_list()[0] == "data-English-Indian-0517_001_phone-O1"
 
 
 @pytest.mark.parametrize(
@@ -285,15 +285,15 @@ def test_every_fault_of_a_parquet_shard_is_named(tmp_path):
     pq.write_table(table, tmp_path / "train-00000-of-00001.parquet")
     source = {"format": "huggingface", "path": str(tmp_path), "split": {"train": "gold"}, "language": "en"}
     shard = "train-00000-of-00001.parquet"
-    found = read_sources(source)
-    assert_problems(found, [
+    imported = read_sources(source)
+    assert_problems(imported, [
         (f"{shard}:3", "train-0000003", "audio holds neither bytes nor a path"),
         (f"{shard}:5", "train-0000005", "audio holds neither bytes nor a path"),
         (f"{shard}:6", "train-0000006", "text is missing"),
         (f"{shard}:2", "b", "not audio that libsndfile can read"),
         (f"{shard}:4", "no", "does not exist"),
     ])  # fmt: skip
-    assert found.rows["id"].to_list() == ["a"]
+    assert imported.rows["id"].to_list() == ["a"]
 
 
 def test_overlapping_parts_of_audio_in_shards_are_a_leak_across_splits(tmp_path):
@@ -310,12 +310,12 @@ def test_overlapping_parts_of_audio_in_shards_are_a_leak_across_splits(tmp_path)
         **{name: [part[n] for part in parts] for n, name in enumerate(("id", "offset", "duration", "split"))},
     })  # fmt: skip
     pq.write_table(table, tmp_path / "talks.parquet")
-    found = read_sources({"format": "huggingface", "path": str(tmp_path), "language": "en"})
-    assert_problems(found, [
+    imported = read_sources({"format": "huggingface", "path": str(tmp_path), "language": "en"})
+    assert_problems(imported, [
         ("talks.parquet:3", "c", "overlaps 'a' in the same file, which is in gold: a leak"),
         ("talks.parquet:4", "d", "overlaps 'a' in the same file, which is in gold: a leak"),
     ])  # fmt: skip
-    assert found.rows["id"].to_list() == ["a", "b"]
+    assert imported.rows["id"].to_list() == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -386,9 +386,9 @@ def test_a_prefix_keeps_ids_and_speakers_of_two_sources_apart(tmp_path):
         }
         for name, split, prefix in (("one", "gold", ""), ("two", "test", "b-"))
     ]
-    found = read_sources(*sources)
-    assert not found.problems
-    assert found.rows.select("id", "speaker").rows() == [("a", "7"), ("b-a", "b-7")]
+    imported = read_sources(*sources)
+    assert not imported.problems
+    assert imported.rows.select("id", "speaker").rows() == [("a", "7"), ("b-a", "b-7")]
     (same,) = read_sources(sources[0], {**sources[1], "prefix": ""}).problems
     assert "duplicate id, already used at" in same.what
     assert str(tmp_path / "one/t.csv:2") in same.what

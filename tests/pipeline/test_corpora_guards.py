@@ -221,13 +221,13 @@ def test_a_cut_ends_at_a_pause_and_keeps_its_padding():
 @pytest.fixture(scope="module")
 def recording(speech, tmp_path_factory):
     """A minute of speech with pauses at 22.05 kHz, and where each utterance lies in it, in seconds."""
-    said = speech(*(("en", text) for text in ("two six zero", "five one eight four", "nine", "seven three")))
+    spoken = speech(*(("en", text) for text in ("two six zero", "five one eight four", "nine", "seven three")))
     rate, parts, places, at = 22_050, [], [], 0.0
     import soxr
 
     for number in range(24):
         pause = 0.2 if 8 <= number < 16 else 1.0  # in the middle nobody stops for long
-        samples = soxr.resample(said[number % len(said)], RATE, rate)
+        samples = soxr.resample(spoken[number % len(spoken)], RATE, rate)
         parts += [np.zeros(round(pause * rate), np.float32), samples]
         loud = np.flatnonzero(np.abs(samples) > 0.02)
         places.append((at + pause + loud[0] / rate, at + pause + loud[-1] / rate))
@@ -242,9 +242,11 @@ def test_speech_is_judged_in_blocks_as_the_model_judges_the_whole(recording):
     silero = pytest.importorskip("silero_vad")
     samples = read_audio(recording[0])
     whole = silero.load_silero_vad(sequence=True).audio_forward(samples)
-    found = VoiceActivity("a test").probabilities(samples[at : at + 10_007] for at in range(0, len(samples), 10_007))
-    assert len(found) == len(whole)
-    assert np.abs(found - whole).max() < 1e-4
+    probabilities = VoiceActivity("a test").probabilities(
+        samples[at : at + 10_007] for at in range(0, len(samples), 10_007)
+    )
+    assert len(probabilities) == len(whole)
+    assert np.abs(probabilities - whole).max() < 1e-4
     assert VoiceActivity("a test").probabilities([]).shape == (0,)
 
 
@@ -254,9 +256,9 @@ def test_a_long_recording_of_the_pool_becomes_rows_with_offsets(recording, limit
     pytest.importorskip("silero_vad")
     path, places = recording
     row = Row("m:1", "talk", path, "talk.wav", "en", "ann", "pool", "what was said in all of it")
-    found = import_rows([row], Limits(0.1, limit), Cutter(VAD, limit))
-    assert found.problems == []
-    rows = found.rows
+    imported = import_rows([row], Limits(0.1, limit), Cutter(VAD, limit))
+    assert imported.problems == []
+    rows = imported.rows
     assert rows["duration"].max() <= limit
     assert rows["cut_of"].unique().to_list() == ["talk"]
     assert rows["text"].null_count() == len(rows)
@@ -304,9 +306,9 @@ def test_a_cut_whose_id_another_row_has_is_a_duplicate(tmp_path):
     def cut(row):
         yield from [row] if row.id == "a-1" else (replace(row, id=f"a-{n}", offset=n / 4) for n in (1, 2))
 
-    found = import_rows(rows, Limits(0.1, 6.0), cut)
-    assert found.rows["id"].to_list() == ["a-1", "a-2"]
-    assert [str(problem) for problem in found.problems] == [
+    imported = import_rows(rows, Limits(0.1, 6.0), cut)
+    assert imported.rows["id"].to_list() == ["a-1", "a-2"]
+    assert [str(problem) for problem in imported.problems] == [
         "m:1: a-1: duplicate id, already used at m:0; ids must differ"
     ]
 
@@ -333,14 +335,14 @@ def test_many_utterances_are_written_in_parts_in_the_order_of_their_ids(tmp_path
         }
         for n in range(10)
     ]
-    found = import_rows(Manifest(_manifest(tmp_path, lines)).rows(), Limits(0.1, 6.0))
-    found.write(tmp_path / "table.parquet")
+    imported = import_rows(Manifest(_manifest(tmp_path, lines)).rows(), Limits(0.1, 6.0))
+    imported.write(tmp_path / "table.parquet")
     import pyarrow.parquet as pq
 
     assert pq.read_metadata(tmp_path / "table.parquet").num_row_groups > 2
     table = UTTERANCE_TABLE.read(tmp_path / "table.parquet")
     assert table["id"].to_list() == [f"u{n}" for n in range(10)]
-    assert table.equals(found.table())
+    assert table.equals(imported.table())
     again = tmp_path / "again.parquet"
     import_rows(Manifest(_manifest(tmp_path, lines[::-1])).rows(), Limits(0.1, 6.0)).write(again)
     assert again.read_bytes() == (tmp_path / "table.parquet").read_bytes()

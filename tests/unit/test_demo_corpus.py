@@ -54,17 +54,17 @@ def test_without_espeak_the_demo_says_what_to_install(monkeypatch, tmp_path, lib
     try:
         with pytest.raises(IltError, match=rf"{library}.*pip install .*espeakng-loader.*corpus\.source"):
             espeak.synthesise("one", Voice("en-us"))
-        found = {one.name: one for one in programs()}
-        assert found["espeak-ng"].state == "missing" and library in found["espeak-ng"].what
+        checks = {one.name: one for one in programs()}
+        assert checks["espeak-ng"].state == "missing" and library in checks["espeak-ng"].what
     finally:
         espeak._library.cache_clear()
 
 
 def test_breathy_voices_do_not_depend_on_the_clock():
-    said = [Utterance("nine one", "en", Voice("en-us", name), seed=5) for name in ("whisper", "f2", "Alicia")]
-    before = list(render(said))
+    texts = [Utterance("nine one", "en", Voice("en-us", name), seed=5) for name in ("whisper", "f2", "Alicia")]
+    before = list(render(texts))
     time.sleep(1.1)
-    assert all(np.array_equal(one, other) for one, other in zip(before, render(said), strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(before, render(texts), strict=True))
 
 
 def test_another_seed_gives_another_corpus(corpus):
@@ -109,7 +109,7 @@ def test_the_hash_is_that_of_the_stored_audio(corpus):
 
 def test_strays_change_a_share_of_the_pool_and_nothing_else():
     few = PARAMS.model_copy(update={"pool": 40})
-    (rows, said), (strayed, said_now) = (
+    (rows, texts), (strayed, texts_now) = (
         demo_corpus(few.model_copy(update={"strays": share}), seed=3, max_duration=9.0) for share in (0.0, 0.6)
     )
     both = rows.join(strayed, on="id", suffix="_now")
@@ -117,15 +117,15 @@ def test_strays_change_a_share_of_the_pool_and_nothing_else():
     changed = both.filter(pl.col("audio_hash") != pl.col("audio_hash_now"))
     assert changed["split"].unique().to_list() == ["pool"]
     assert both.filter(pl.col("language") != pl.col("language_now")).is_empty()
-    assert 0.45 < len(changed) / len(said) < 0.75
+    assert 0.45 < len(changed) / len(texts) < 0.75
 
     korean = pl.col("text").str.contains(r"\p{Hangul}")
-    filed = said_now.filter(korean != pl.col("id").str.starts_with("ko"))
-    assert not len(said.filter(korean != pl.col("id").str.starts_with("ko")))
-    assert 0.1 < len(filed) / len(said) < 0.3  # a third of the 0.6
+    filed = texts_now.filter(korean != pl.col("id").str.starts_with("ko"))
+    assert not len(texts.filter(korean != pl.col("id").str.starts_with("ko")))
+    assert 0.1 < len(filed) / len(texts) < 0.3  # a third of the 0.6
     assert set(filed["id"]) < set(changed["id"])
 
-    # The others say what they said, but under a voice or a noise that is as loud.
+    # The others have their words, but under a voice or a noise that is as loud.
     for row in changed.filter(~pl.col("id").is_in(filed["id"].to_list())).iter_rows(named=True):
         before, now = (decode_flac(row[name]["bytes"]) for name in ("audio", "audio_now"))
         assert abs(np.corrcoef(before, now)[0, 1]) < 0.95

@@ -94,25 +94,25 @@ BAD = [
 def test_every_problem_is_found_in_one_pass_and_good_rows_come_through(audio):
     lines = [*GOOD[:2], *(line for line, _, _ in BAD), *GOOD[2:]]
     path = _write(audio / "all.jsonl", lines)
-    found = _read(path)
+    imported = _read(path)
     expected = [(f"{path}:{number}", key, what) for number, (_, key, what) in enumerate(BAD, len(GOOD[:2]) + 1)]
-    problems = sorted(found.problems, key=lambda problem: int(problem.where.rsplit(":", 1)[1]))
+    problems = sorted(imported.problems, key=lambda problem: int(problem.where.rsplit(":", 1)[1]))
     assert [(p.where, p.id) for p in problems] == [(where, key) for where, key, _ in expected]
     for problem, (_, _, what) in zip(problems, expected, strict=True):
         assert what in problem.what
-    assert found.rows["id"].to_list() == ["g", "p", "d", "t"]
+    assert imported.rows["id"].to_list() == ["g", "p", "d", "t"]
 
 
 def test_one_line_with_many_faults_tells_them_all(audio):
-    found = _read(_write(audio / "many.jsonl", [{"id": "x", "audio_filepath": "good0.wav", "split": "train"}]))
-    assert len(found.problems) == 2
-    assert {problem.id for problem in found.problems} == {"x"}
+    imported = _read(_write(audio / "many.jsonl", [{"id": "x", "audio_filepath": "good0.wav", "split": "train"}]))
+    assert len(imported.problems) == 2
+    assert {problem.id for problem in imported.problems} == {"x"}
 
 
 def test_good_rows_fit_the_utterance_table(audio):
-    found = _read(_write(audio / "good.jsonl", GOOD))
-    assert not found.problems
-    rows = found.table()
+    imported = _read(_write(audio / "good.jsonl", GOOD))
+    assert not imported.problems
+    rows = imported.table()
     assert dict(rows.schema) == UTTERANCE_TABLE.schema
     assert rows["duration"].to_list() == [1.0] * 4
     assert rows["id"].to_list() == ["d", "g", "p", "t"]
@@ -121,27 +121,27 @@ def test_good_rows_fit_the_utterance_table(audio):
 
 
 def test_the_text_of_the_pool_becomes_a_reference_and_not_a_text(audio):
-    found = _read(_write(audio / "good.jsonl", GOOD))
-    assert found.table()["text"].to_list() == ["일 이", "two six zero", None, "two six zero"]
-    assert found.references.rows() == [("p", "two six zero")]
+    imported = _read(_write(audio / "good.jsonl", GOOD))
+    assert imported.table()["text"].to_list() == ["일 이", "two six zero", None, "two six zero"]
+    assert imported.references.rows() == [("p", "two six zero")]
 
 
 def test_the_pool_does_without_text(audio):
-    found = _read(_write(audio / "pool.jsonl", [_line("good1.wav", "pool", None)]))
-    assert not found.problems
-    assert found.references.is_empty()
+    imported = _read(_write(audio / "pool.jsonl", [_line("good1.wav", "pool", None)]))
+    assert not imported.problems
+    assert imported.references.is_empty()
 
 
 def test_segments_of_one_file_get_ids_and_durations_of_their_own(audio):
     lines = [_line("good0.wav", offset=offset, duration=0.25) for offset in (0.25, 0.5)]
-    found = _read(_write(audio / "segments.jsonl", lines))
-    assert found.rows["id"].to_list() == ["good0-0.25", "good0-0.5"]
-    assert found.rows["duration"].to_list() == [0.25, 0.25]
+    imported = _read(_write(audio / "segments.jsonl", lines))
+    assert imported.rows["id"].to_list() == ["good0-0.25", "good0-0.5"]
+    assert imported.rows["duration"].to_list() == [0.25, 0.25]
 
 
 def test_the_same_audio_twice_in_one_split_is_no_leak(audio):
-    found = _read(_write(audio / "twice.jsonl", [_line("good0.wav"), _line("same.flac")]))
-    assert not found.problems
+    imported = _read(_write(audio / "twice.jsonl", [_line("good0.wav"), _line("same.flac")]))
+    assert not imported.problems
 
 
 def test_overlapping_segments_in_two_splits_are_a_leak(audio):
@@ -149,9 +149,9 @@ def test_overlapping_segments_in_two_splits_are_a_leak(audio):
         return _line("good0.wav", split, offset=offset, duration=0.3, id=name)
 
     lines = [segment(0.1, "gold", "a"), segment(0.4, "test", "b"), segment(0.3, "dev", "c")]
-    found = _read(_write(audio / "overlap.jsonl", lines))
-    assert found.rows["id"].to_list() == ["a", "b"]  # neighbours that only touch are none
-    assert [(problem.id, problem.what) for problem in found.problems] == [
+    imported = _read(_write(audio / "overlap.jsonl", lines))
+    assert imported.rows["id"].to_list() == ["a", "b"]  # neighbours that only touch are none
+    assert [(problem.id, problem.what) for problem in imported.problems] == [
         ("c", "overlaps 'a' in the same file, which is in gold: a leak")
     ]
 
@@ -173,8 +173,8 @@ def test_only_line_feeds_end_a_line(audio, mark):
 
 
 def test_an_impossible_file_name_is_a_problem_of_its_line(audio):
-    found = _read(_write(audio / "name.jsonl", [_line("a" * 300 + ".wav"), GOOD[0]]))
-    assert len(found.problems) == len(found.rows) == 1
+    imported = _read(_write(audio / "name.jsonl", [_line("a" * 300 + ".wav"), GOOD[0]]))
+    assert len(imported.problems) == len(imported.rows) == 1
 
 
 def test_names_are_stripped_and_hold_no_control_characters(audio):
@@ -188,23 +188,23 @@ def test_names_are_stripped_and_hold_no_control_characters(audio):
     ]
     path = audio / "spaces.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = _read(path)
-    assert found.rows.select("id", "speaker", "language", "split").rows() == [
+    imported = _read(path)
+    assert imported.rows.select("id", "speaker", "language", "split").rows() == [
         ("a", "ann", "en", "gold"), ("good1", None, "en", "gold"), ("0", None, "en", "gold"),
     ]  # fmt: skip
-    assert [(problem.id, problem.what.split(",")[0]) for problem in found.problems] == [
+    assert [(problem.id, problem.what.split(",")[0]) for problem in imported.problems] == [
         ("a\\tb", r"the id 'a\tb' holds a control character"),
         ("a\\tb", r"the speaker 'x\u2028y' holds a control character"),
         ("a", "duplicate id"),
         ("half \\ud800", "a value holds half of a surrogate pair"),
     ]
-    assert len(found.quarantine) == 4
+    assert len(imported.quarantine) == 4
 
 
 def test_rows_without_audio_are_not_duplicates_of_one_another(audio):
     line = {"audio_filepath": None, "lang": "en", "split": "gold", "text": "two"}
-    found = _read(_write(audio / "null.jsonl", [line, line]))
-    assert ["duplicate" in problem.what for problem in found.problems] == [False, False]
+    imported = _read(_write(audio / "null.jsonl", [line, line]))
+    assert ["duplicate" in problem.what for problem in imported.problems] == [False, False]
 
 
 def test_a_manifest_that_cannot_be_read_is_an_error(tmp_path):
@@ -242,10 +242,10 @@ def test_a_corpus_with_all_splits_and_gold_in_each_language_passes():
     check_corpus(_corpus(("gold", "en"), ("pool", "en"), ("dev", "en"), ("test", "en")))
 
 
-@pytest.mark.parametrize(("count", "said"), [(9, True), (10, False)])
-def test_a_dev_that_is_too_small_to_calibrate_on_is_said_before_anything_is_trained(capsys, count, said):
+@pytest.mark.parametrize(("count", "warned"), [(9, True), (10, False)])
+def test_a_dev_that_is_too_small_to_calibrate_on_is_named_before_anything_is_trained(capsys, count, warned):
     warn_of_small_dev(_corpus(("gold", "en"), *[("dev", "en")] * count))
-    assert ("dev has 9 utterances: select needs 10 at least" in capsys.readouterr().out) == said
+    assert ("dev has 9 utterances: select needs 10 at least" in capsys.readouterr().out) == warned
 
 
 def test_an_empty_split_is_an_error():

@@ -94,8 +94,8 @@ def test_annotations_are_dropped_kept_or_a_problem(tmp_path, kind, tags):
     imported = read_sources(write_corpus(kind, tmp_path, rows), tags=tags)
     if tags == "fail":
         assert [problem.what for problem in sorted(imported.problems, key=lambda problem: problem.id)] == [
-            f"text holds the annotation {found[0]!r}, which nobody says; take it out, or say corpus.tags: drop"
-            for _, _, found in ANNOTATED
+            f"text holds the annotation {names[0]!r}, which nobody says; take it out, or say corpus.tags: drop"
+            for _, _, names in ANNOTATED
         ]
         return
     assert imported.problems == []
