@@ -80,7 +80,8 @@ def test_names_that_are_no_files_are_problems_of_their_rows_and_end_no_stage(tmp
             "floats",
             "audio holds neither bytes nor a path, but list; expected what datasets stores as Audio: convert it",
         ),
-        ("structs", "audio holds neither bytes nor a path, but dict; expected"),
+        ("structs", "audio holds neither bytes nor a path, but wave; expected"),
+        ("decoded", "audio holds neither bytes nor a path, but array and sampling_rate; expected"),
         ("numbers", "audio holds neither bytes nor a path, but int; expected"),
         ("junk", "not audio that libsndfile can read"),
         ("empty", "audio holds neither bytes nor a path"),
@@ -90,6 +91,7 @@ def test_names_that_are_no_files_are_problems_of_their_rows_and_end_no_stage(tmp
 def test_audio_of_shards_in_other_forms_is_a_problem_that_says_how_to_convert_it(tmp_path, project, kind, what):
     audio = {
         "floats": pa.array([[0.1, 0.2]] * 2, pa.list_(pa.float64())),
+        "decoded": pa.array([{"array": [0.1], "path": None, "sampling_rate": 16_000}] * 2),
         "structs": pa.array([{"wave": [0.1]}] * 2),
         "numbers": pa.array([1, 2]),
         "junk": pa.array([b"no audio"] * 2, pa.binary()),

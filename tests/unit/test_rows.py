@@ -1,6 +1,7 @@
 """Rows of every format: ids, speakers, languages, names of columns and keys."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -97,6 +98,18 @@ def test_ids_and_speakers_that_look_like_numbers_keep_their_text(tmp_path, kind)
     assert (
         imported.rows["id"].to_list() == imported.rows["speaker"].to_list() == ["1.0", "1", "1.10", "1.1", "007", "1e3"]
     )
+
+
+def test_numbers_as_ids_of_a_shard_keep_their_text(tmp_path):
+    for kind, ids in (("decimal", [Decimal("1.10"), Decimal("1.1")]), ("float", [1.0, 2.5]), ("int", [1, 2])):
+        noise(tmp_path / kind / "a.wav", 1)
+        noise(tmp_path / kind / "b.wav", 2)
+        columns = {"audio": ["a.wav", "b.wav"], "text": ["two", "six"], "id": ids, "speaker": ids}
+        pq.write_table(pa.table(columns), tmp_path / kind / "s.parquet")
+        source = {"format": "huggingface", "path": str(tmp_path / kind), "split": "gold", "language": "en"}
+        imported = read_sources(source)
+        assert imported.problems == []
+        assert imported.rows["id"].to_list() == imported.rows["speaker"].to_list() == [str(key) for key in ids]
 
 
 def test_numbers_as_ids_of_a_manifest_keep_their_text_and_other_values_are_problems(tmp_path):

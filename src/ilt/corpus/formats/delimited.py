@@ -39,7 +39,7 @@ class DelimitedTable(Source):
     """
 
     quoted = True
-    """Whether quotes around a field of a TSV are not part of it; of a CSV they never are."""
+    """Quotes around a field of a TSV are not part of it; of a CSV they never are."""
     split: str | None = None
     """The split of rows that name none."""
 

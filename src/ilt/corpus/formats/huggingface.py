@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,10 @@ def _audio(value: Any, column: str) -> tuple[bytes | str | None, str | None, str
     if isinstance(name, str) and name:
         return name, name, ""
     what = f"{column} holds neither bytes nor a path"
-    if value is not None and not (isinstance(value, dict) and {"bytes", "path"} & set(value)):
+    kind = type(value).__name__ if not isinstance(value, dict) else " and ".join(sorted(set(value) - {"bytes", "path"}))
+    if value is not None and kind:
         what += (
-            f", but {type(value).__name__}; expected what datasets stores as Audio: convert it with "
+            f", but {kind}; expected what datasets stores as Audio: convert it with "
             f'dataset.cast_column("{column}", datasets.Audio()), or write files and their paths'
         )
     return None, None, what
@@ -65,7 +67,7 @@ class _Rows(Source):
             value = record.get(column)
             if field == "audio" or value is None or value != value:  # pandas writes NaN for nothing
                 continue
-            if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            if isinstance(value, bool) or not isinstance(value, (str, Number)):
                 faults[field] = f"{field} must be text or a number, found {type(value).__name__}"
             else:
                 values[field] = str(value).strip()

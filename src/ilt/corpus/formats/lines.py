@@ -9,15 +9,15 @@ from typing import Any
 
 from ilt.errors import IltError
 
-__all__ = ["Decimal", "json_object", "lines"]
+__all__ = ["WrittenFloat", "json_object", "lines"]
 
 
-class Decimal(float):
+class WrittenFloat(float):
     """A number with a decimal point that remembers how it was written: `1.10` as an id is not `1.1`."""
 
     written: str
 
-    def __new__(cls, written: str) -> Decimal:
+    def __new__(cls, written: str) -> WrittenFloat:
         value = super().__new__(cls, written)
         value.written = written
         return value
@@ -54,9 +54,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def json_object(line: str) -> dict[str, Any]:
-    """Return the JSON object on a line; numbers with a decimal point are `Decimal`. Raises ValueError."""
+    """Return the JSON object on a line; numbers with a decimal point are `WrittenFloat`. Raises ValueError."""
     try:
-        value = json.loads(line, object_pairs_hook=_unique, parse_float=Decimal)
+        value = json.loads(line, object_pairs_hook=_unique, parse_float=WrittenFloat)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg}, column {error.colno}); expected one object a line") from None
     except RecursionError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from ilt.corpus.formats.columns import nearly
-from ilt.corpus.formats.lines import Decimal, json_object, lines
+from ilt.corpus.formats.lines import WrittenFloat, json_object, lines
 from ilt.corpus.formats.row import Row, Source, audio_id, unreadable
 from ilt.params import SourceParams
 
@@ -65,7 +65,7 @@ def _name(value: Any) -> str | None:
     """Return an id or a split as it is written."""
     if value is None or isinstance(value, bool | list | dict):
         return None
-    return value.written if isinstance(value, Decimal) else str(value)
+    return value.written if isinstance(value, WrittenFloat) else str(value)
 
 
 class Manifest(Source):
