@@ -1,0 +1,215 @@
+"""A model without its weights, on torch's `meta` device: its layers, parameters, and what a LoRA adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ilt.errors import IltError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ilt.params import LoraParams
+
+__all__ = ["RELEASED", "Shape", "Stack", "released_shape", "shape_of"]
+
+CLASSES = {"whisper": "WhisperForConditionalGeneration", "qwen2_audio": "Qwen2AudioForConditionalGeneration"}
+"""The class in transformers by `model_type`; the families that memory can be estimated for."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Equal transformer layers.
+
+    name:    of the module that holds the layers.
+    linears: linear layers of one layer by their name in it, as `self_attn.q_proj`.
+    heads:   of attention; with grouped-query attention, keys have fewer.
+    """
+
+    name: str
+    layers: int
+    linears: Mapping[str, nn.Linear]
+    heads: int
+
+    @property
+    def width(self) -> int:
+        """Numbers of a hidden state."""
+        return self.linears["self_attn.q_proj"].in_features
+
+    @property
+    def key_width(self) -> int:
+        """Numbers of all keys of a position together."""
+        return self.linears["self_attn.k_proj"].out_features
+
+    @property
+    def gated(self) -> bool:
+        """SwiGLU and RMS norms, as in Qwen2; else as in Whisper."""
+        return "mlp.gate_proj" in self.linears
+
+    @property
+    def feed_forward(self) -> int:
+        """Width of the feed-forward block."""
+        return self.linears["mlp.gate_proj" if self.gated else "fc1"].out_features
+
+    @property
+    def cross(self) -> bool:
+        """Attends to an encoder in each layer."""
+        return "encoder_attn.q_proj" in self.linears
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model on the meta device.
+
+    encoder: of audio; decoder: of text, or the language model, whose prompt then holds the encoder's output.
+    tokens:  that a text has at most; for Whisper with its prompt.
+    stored:  type that the checkpoint says its weights are stored in, or None.
+    """
+
+    model: Any
+    encoder: Stack
+    decoder: Stack
+    tokens: int
+    stored: str | None
+
+    @cached_property
+    def parameters(self) -> int:
+        """All weights; tied ones count once."""
+        return sum(weight.numel() for weight in self.model.parameters())
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that the output layer scores."""
+        return int(self.model.get_output_embeddings().out_features)
+
+    @property
+    def mels(self) -> int:
+        """Mel bins of the encoder's input."""
+        return int(self._audio.num_mel_bins)
+
+    @property
+    def positions(self) -> int:
+        """Encoder positions of the full context."""
+        return int(self._audio.max_source_positions)
+
+    @property
+    def prompted(self) -> bool:
+        """Audio is part of the prompt, not attended to by a decoder."""
+        return not self.decoder.cross
+
+    @property
+    def _audio(self) -> Any:
+        return self.model.get_submodule(self.encoder.name.rpartition(".")[0]).config
+
+    def lora_layers(self, lora: LoraParams) -> dict[str, nn.Linear]:
+        """Return the linear layers that training adapts, by name. Raises IltError as training does."""
+        prefix = self.encoder.name.removesuffix("layers")
+        return {name: self.model.get_submodule(name) for name in lora_layers(self.model, lora, prefix)}
+
+    def adapter_parameters(self, lora: LoraParams) -> int:
+        """Return the weights of a LoRA: rank × (inputs + outputs) of each linear layer that it is on."""
+        return lora.r * sum(layer.in_features + layer.out_features for layer in self.lora_layers(lora).values())
+
+
+def _whisper(width: int, layers: tuple[int, int], mels: int = 80, vocabulary: int = 51865) -> dict[str, Any]:
+    sides = zip(("encoder", "decoder"), layers, strict=True)
+    return {"model_type": "whisper", "d_model": width, "num_mel_bins": mels, "vocab_size": vocabulary} | {
+        f"{side}_{key}": value
+        for side, count in sides
+        for key, value in (("layers", count), ("attention_heads", width // 64), ("ffn_dim", 4 * width))
+    }
+
+
+_QWEN2_AUDIO = {
+    "model_type": "qwen2_audio",
+    "audio_config": {"model_type": "qwen2_audio_encoder", "num_mel_bins": 128},
+    "text_config": {
+        "model_type": "qwen2", "intermediate_size": 11008, "vocab_size": 156032, "dtype": "bfloat16",
+        "max_position_embeddings": 8192,
+    },
+}  # fmt: skip
+
+RELEASED: dict[str, dict[str, Any]] = {
+    "openai/whisper-tiny": _whisper(384, (4, 4)),
+    "openai/whisper-tiny.en": _whisper(384, (4, 4), vocabulary=51864),
+    "openai/whisper-base": _whisper(512, (6, 6)),
+    "openai/whisper-base.en": _whisper(512, (6, 6), vocabulary=51864),
+    "openai/whisper-small": _whisper(768, (12, 12)),
+    "openai/whisper-small.en": _whisper(768, (12, 12), vocabulary=51864),
+    "openai/whisper-medium": _whisper(1024, (24, 24)),
+    "openai/whisper-medium.en": _whisper(1024, (24, 24), vocabulary=51864),
+    "openai/whisper-large-v2": _whisper(1280, (32, 32)),
+    "openai/whisper-large-v3": _whisper(1280, (32, 32), 128, 51866),
+    "openai/whisper-large-v3-turbo": _whisper(1280, (32, 4), 128, 51866),
+    "distil-whisper/distil-small.en": _whisper(768, (12, 4), vocabulary=51864),
+    "distil-whisper/distil-medium.en": _whisper(1024, (24, 2), vocabulary=51864),
+    "distil-whisper/distil-large-v3": _whisper(1280, (32, 2), 128, 51866),
+    "Qwen/Qwen2-Audio-7B": _QWEN2_AUDIO,
+    "Qwen/Qwen2-Audio-7B-Instruct": _QWEN2_AUDIO,
+}
+"""Of the config.json of released checkpoints what differs from transformers' defaults, for where no hub can
+be reached."""
+
+
+def released_shape(model_id: str) -> Shape | None:
+    """Return the shape of a released checkpoint from `RELEASED`, or None for any other."""
+    return shape_of(RELEASED[model_id]) if model_id in RELEASED else None
+
+
+def shape_of(values: Mapping[str, Any]) -> Shape | None:
+    """Return the shape that a config.json says, or None for a family that is not estimated.
+
+    What the file leaves out has transformers' defaults, as when the model is loaded. Raises IltError for a
+    file that no model can be built from.
+    """
+    kind = CLASSES.get(str(values.get("model_type")))
+    if kind is None:
+        return None
+    import torch
+    import transformers
+
+    from ilt.asr.loading import stored_dtype
+    from ilt.asr.qwen2_audio.recogniser import text_tokens
+
+    try:
+        config = transformers.AutoConfig.for_model(**values)
+        with torch.device("meta"):
+            model = getattr(transformers, kind)(config)
+    except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
+        raise IltError(f"model.id: no model can be built from config.json: {str(error).splitlines()[0]}") from None
+    stacks = [_stack(name, part) for name, part in model.named_modules() if isinstance(part, torch.nn.ModuleList)]
+    encoder, decoder = stacks
+    dtype = stored_dtype(config)
+    return Shape(
+        model, encoder, decoder,
+        tokens=getattr(config, "max_target_positions", None) or text_tokens(config),
+        stored=None if dtype is None else str(dtype).removeprefix("torch."),
+    )  # fmt: skip
+
+
+def _stack(name: str, layers: nn.ModuleList) -> Stack:
+    import torch
+
+    first: Any = layers[0]
+    linears = {name: part for name, part in first.named_modules() if isinstance(part, torch.nn.Linear)}
+    return Stack(name, len(layers), linears, linears["self_attn.q_proj"].out_features // first.self_attn.head_dim)
+
+
+def lora_layers(model, lora, prefix):
+    """TEMPORARY"""
+    from collections import Counter
+
+    import torch
+
+    held = Counter(id(weight) for module in model.modules() for weight in module._parameters.values())
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    return [
+        name
+        for name, module in linear.items()
+        if held[id(module.weight)] == 1
+        and name.rpartition(".")[2] in lora.target_modules
+        and (lora.encoder or not name.startswith(prefix))
+    ]
