@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from ilt.errors import IltError
@@ -60,7 +61,7 @@ class Stack:
         return "encoder_attn.q_proj" in self.linears
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shape:
     """A model on the meta device.
 
@@ -105,9 +106,8 @@ class Shape:
         return self.model.get_submodule(self.encoder.name.rpartition(".")[0]).config
 
     def lora_layers(self, lora: LoraParams) -> dict[str, nn.Linear]:
-        """Return the linear layers that training adapts, by name. Raises IltError as training does."""
-        prefix = self.encoder.name.removesuffix("layers")
-        return {name: self.model.get_submodule(name) for name in lora_layers(self.model, lora, prefix)}
+        """Return the linear layers that training adapts, by name."""
+        return _lora_layers(self, lora.encoder, tuple(lora.target_modules))
 
     def adapter_parameters(self, lora: LoraParams) -> int:
         """Return the weights of a LoRA: rank × (inputs + outputs) of each linear layer that it is on."""
@@ -198,18 +198,18 @@ def _stack(name: str, layers: nn.ModuleList) -> Stack:
     return Stack(name, len(layers), linears, linears["self_attn.q_proj"].out_features // first.self_attn.head_dim)
 
 
-def lora_layers(model, lora, prefix):
-    """TEMPORARY"""
-    from collections import Counter
-
+@cache
+def _lora_layers(shape: Shape, encoder: bool, targets: tuple[str, ...]) -> dict[str, nn.Linear]:
+    """Return the linear layers of such names that share their weight with no other module, as training has it."""
     import torch
 
-    held = Counter(id(weight) for module in model.modules() for weight in module._parameters.values())
-    linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    return [
-        name
-        for name, module in linear.items()
-        if held[id(module.weight)] == 1
-        and name.rpartition(".")[2] in lora.target_modules
-        and (lora.encoder or not name.startswith(prefix))
-    ]
+    uses = Counter(id(weight) for module in shape.model.modules() for weight in module._parameters.values())
+    prefix = shape.encoder.name.removesuffix("layers")
+    return {
+        name: module
+        for name, module in shape.model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and uses[id(module.weight)] == 1
+        and name.rpartition(".")[2] in targets
+        and (encoder or not name.startswith(prefix))
+    }
