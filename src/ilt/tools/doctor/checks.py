@@ -72,7 +72,7 @@ def extras() -> Iterator[Finding]:
                 importlib.metadata.version(name)
             except importlib.metadata.PackageNotFoundError:
                 absent.append(name)
-        missing = f"without {', '.join(absent)}: pip install 'ilt[{extra}]'"
+        missing = f"without {', '.join(absent)}: pip install -e '.[{extra}]'"
         what = missing if absent else ", ".join(sorted(names))
         yield Finding(f"extra {extra}", "missing" if absent else "ok", what)
 

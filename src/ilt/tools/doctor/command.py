@@ -13,7 +13,8 @@ from ilt.asr.families import model_info
 from ilt.asr.languages import context_seconds, require_model
 from ilt.asr.lineage import base_lineage
 from ilt.errors import IltError
-from ilt.params import TRAINING_STAGES, LabelParams, Params, Resolved, ordered_iterations, stage_section, training
+from ilt.params import TRAINING_STAGES, LabelParams, Params, ordered_iterations, stage_section, training
+from ilt.stages.plan import resolve
 from ilt.tools.doctor.checks import Finding, extras, languages, programs
 from ilt.tools.doctor.machine import GIB, Machine, Workload, look_at_machine
 from ilt.tools.doctor.memory import trained_bytes
@@ -156,7 +157,7 @@ def examine(params: Params, seconds: float) -> Report:
     finding, shape, on_disk = _model(params)
     findings, verdicts = [finding], []
     if finding.state == "ok":
-        findings.append(languages(Resolved(params, model_info(params.model))))
+        findings.append(languages(resolve(params)))
     if shape is not None:
         context = context_seconds(name, params.model.revision) if finding.state == "ok" else 30.0
         workload = Workload(shape, params.model, device, seconds, context)
