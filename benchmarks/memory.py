@@ -119,7 +119,7 @@ def measure(model: str, task: str) -> dict[str, int]:
             random_qwen2_audio(folder, QWEN2_AUDIO[model])
         else:
             folder = Path(model)
-        shape = shape_of(json.loads((folder / "config.json").read_text()))
+        shape = shape_of(json.loads((folder / "config.json").read_text()), model)
         assert shape is not None
         before = _resident("VmRSS")
         params = RecogniserParams(

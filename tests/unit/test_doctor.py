@@ -203,7 +203,7 @@ def test_parameters_are_counted_exactly(base_folder, name, encoder):
         values = json.loads((base_folder / "config.json").read_text())
     else:
         values = RELEASED[name]
-    shape = shape_of(values)
+    shape = shape_of(values, name)
     lora = LoraParams(r=16, target_modules=[*MODULES, *SWIGLU], encoder=encoder)
     with torch.device("meta"):
         counted = _counted(WhisperForConditionalGeneration(AutoConfig.for_model(**values)), lora)
@@ -233,14 +233,14 @@ GROUPED = Qwen2AudioConfig(
 @pytest.mark.parametrize("encoder", [True, False])
 @pytest.mark.parametrize("values", [INSTRUCT, GROUPED], ids=["released", "grouped"])
 def test_parameters_of_qwen2_audio_are_counted_exactly(values, encoder, modules):
-    shape, lora = shape_of(values), LoraParams(r=4, target_modules=modules, encoder=encoder)
+    shape, lora = shape_of(values, "qwen"), LoraParams(r=4, target_modules=modules, encoder=encoder)
     with torch.device("meta"):
         model = Qwen2AudioForConditionalGeneration(AutoConfig.for_model(**values))
         assert _counted(model, lora) == (shape.parameters, shape.adapter_parameters(lora))
 
 
 def test_the_released_qwen2_audio_is_known_without_its_files():
-    real, known = shape_of(INSTRUCT), released_shape(QWEN2_AUDIO)
+    real, known = shape_of(INSTRUCT, QWEN2_AUDIO), released_shape(QWEN2_AUDIO)
     assert RELEASED[QWEN2_AUDIO] == RELEASED["Qwen/Qwen2-Audio-7B"]
     assert real.parameters == known.parameters == 8_397_094_912
     assert (real.positions, real.tokens, real.mels, real.stored) == (1500, 448, 128, "bfloat16")
@@ -316,6 +316,16 @@ def test_numbers_that_make_no_model_are_one_clear_error(doctor, tmp_path, base_f
     (folder / "config.json").write_text(json.dumps(config))
     result = doctor({"model.id": str(folder)})
     assert result.exit_code == 1 and "no model can be built from config.json" in result.output
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [(["qkv"], "has no linear layer of such a name"), (["q_proj", "proj_out"], "shares its weight with another")],
+)
+def test_target_modules_that_cannot_be_adapted_are_broken(doctor, targets, message):
+    result = doctor({"train.lora.target_modules": targets}, "--format", "json")
+    assert result.exit_code == 1
+    assert message in _findings(result)["adapter"]["what"]
 
 
 @pytest.fixture

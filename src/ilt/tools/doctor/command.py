@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -113,7 +114,7 @@ def _model(params: Params) -> tuple[Finding, Shape | None, bool]:
     local, shape = Path(name).is_dir(), None
     try:
         config = require_model(name, revision)
-        shape = shape_of(config)
+        shape = shape_of(config, name)
         if local:
             base_lineage(name, revision)
         model_info(params.model)
@@ -161,14 +162,20 @@ def examine(params: Params, seconds: float) -> Report:
     if shape is not None:
         context = context_seconds(name, params.model.revision) if finding.state == "ok" else 30.0
         workload = Workload(shape, params.model, device, seconds, context)
-        verdicts.append(_judge(name, workload, params, machine, on_disk))
-        findings += _memory(verdicts[0], machine)
+        try:
+            own = _judge(name, workload, params, machine, on_disk)
+        except IltError as error:
+            findings.append(Finding("adapter", "broken", str(error)))
+        else:
+            verdicts.append(own)
+            findings += _memory(own, machine)
     elif finding.state == "ok":
         findings.append(Finding("memory", "ok", "no estimate for this architecture"))
     for other in (key for key in RELEASED if key != name):
         released = released_shape(other)
         assert released is not None
-        verdicts.append(_judge(other, Workload(released, params.model, device, seconds), params, machine))
+        with suppress(IltError):  # lora.target_modules may name layers that it does not have
+            verdicts.append(_judge(other, Workload(released, params.model, device, seconds), params, machine))
     cache = feature_cache_mb() * 2**20
     if cache > machine.disk:
         what = f"the feature cache may take {cache / GIB:.1f} GiB of disk: lower ILT_FEATURE_CACHE_MB"

@@ -57,7 +57,7 @@ def _shape(model_id: str, revision: str | None) -> tuple[Shape | None, float]:
         config, context = require_model(model_id, revision), context_seconds(model_id, revision)
     except IltError:
         return released_shape(model_id), 30.0
-    return shape_of(config), context
+    return shape_of(config, model_id), context
 
 
 def plan_for_machine(model_id: str, revision: str | None, seconds: float) -> MachinePlan:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from ilt.errors import IltError
+from ilt.params import LoraParams
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from ilt.params import LoraParams
 
 __all__ = ["RELEASED", "Shape", "Stack", "released_shape", "shape_of"]
 
@@ -65,11 +63,13 @@ class Stack:
 class Shape:
     """A model on the meta device.
 
+    name:    for messages.
     encoder: of audio; decoder: of text, or the language model, whose prompt then holds the encoder's output.
     tokens:  that a text has at most; for Whisper with its prompt.
     stored:  type that the checkpoint says its weights are stored in, or None.
     """
 
+    name: str
     model: Any
     encoder: Stack
     decoder: Stack
@@ -106,7 +106,7 @@ class Shape:
         return self.model.get_submodule(self.encoder.name.rpartition(".")[0]).config
 
     def lora_layers(self, lora: LoraParams) -> dict[str, nn.Linear]:
-        """Return the linear layers that training adapts, by name."""
+        """Return the linear layers that training adapts, by name. Raises IltError as training does."""
         return _lora_layers(self, lora.encoder, tuple(lora.target_modules))
 
     def adapter_parameters(self, lora: LoraParams) -> int:
@@ -156,10 +156,10 @@ be reached."""
 
 def released_shape(model_id: str) -> Shape | None:
     """Return the shape of a released checkpoint from `RELEASED`, or None for any other."""
-    return shape_of(RELEASED[model_id]) if model_id in RELEASED else None
+    return shape_of(RELEASED[model_id], model_id) if model_id in RELEASED else None
 
 
-def shape_of(values: Mapping[str, Any]) -> Shape | None:
+def shape_of(values: Mapping[str, Any], name: str) -> Shape | None:
     """Return the shape that a config.json says, or None for a family that is not estimated.
 
     What the file leaves out has transformers' defaults, as when the model is loaded. Raises IltError for a
@@ -179,12 +179,13 @@ def shape_of(values: Mapping[str, Any]) -> Shape | None:
         with torch.device("meta"):
             model = getattr(transformers, kind)(config)
     except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
-        raise IltError(f"model.id: no model can be built from config.json: {str(error).splitlines()[0]}") from None
-    stacks = [_stack(name, part) for name, part in model.named_modules() if isinstance(part, torch.nn.ModuleList)]
-    encoder, decoder = stacks
+        raise IltError(
+            f"model.id: no model can be built from config.json of {name}: {str(error).splitlines()[0]}"
+        ) from None
+    encoder, decoder = (_stack(at, part) for at, part in model.named_modules() if isinstance(part, torch.nn.ModuleList))
     dtype = stored_dtype(config)
     return Shape(
-        model, encoder, decoder,
+        name, model, encoder, decoder,
         tokens=getattr(config, "max_target_positions", None) or text_tokens(config),
         stored=None if dtype is None else str(dtype).removeprefix("torch."),
     )  # fmt: skip
@@ -200,16 +201,16 @@ def _stack(name: str, layers: nn.ModuleList) -> Stack:
 
 @cache
 def _lora_layers(shape: Shape, encoder: bool, targets: tuple[str, ...]) -> dict[str, nn.Linear]:
-    """Return the linear layers of such names that share their weight with no other module, as training has it."""
     import torch
 
-    uses = Counter(id(weight) for module in shape.model.modules() for weight in module._parameters.values())
-    prefix = shape.encoder.name.removesuffix("layers")
+    from ilt.training.lora import lora_targets
+
+    lora, prefix = LoraParams(encoder=encoder, target_modules=list(targets)), shape.encoder.name.removesuffix("layers")
+    names = lora_targets(shape.model, lora, prefix, shape.name)
     return {
         name: module
         for name, module in shape.model.named_modules()
         if isinstance(module, torch.nn.Linear)
-        and uses[id(module.weight)] == 1
-        and name.rpartition(".")[2] in targets
+        and name.rpartition(".")[2] in names
         and (encoder or not name.startswith(prefix))
     }
