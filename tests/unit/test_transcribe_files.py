@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -238,3 +240,28 @@ def test_an_exported_form_that_is_not_a_model_is_refused(files, tmp_path):
     (tmp_path / "ilt_export.json").write_text('{"form": "ctranslate2"}')
     with pytest.raises(IltError, match="exported ctranslate2; a merged one is needed"):
         _run(files / "talk.flac", "--model", tmp_path, "--language", "en")
+
+
+def test_code_that_a_model_brings_along_is_never_run_and_never_asked_for(files, base_folder, tmp_path, monkeypatch):
+    """A model of an unknown type, and a Whisper whose files name classes of their own."""
+    folder, mark = shutil.copytree(base_folder, tmp_path / "foreign"), tmp_path / "was-run"
+    (folder / "custom.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *prompt: asked.append(prompt) or "y")
+    classes = {
+        "config.json": {"AutoConfig": "custom.Config", "AutoModelForSpeechSeq2Seq": "custom.Model"},
+        "processor_config.json": {"AutoProcessor": "custom.Processor"},
+        "tokenizer_config.json": {"AutoTokenizer": ["custom.Tokenizer", None]},
+    }
+    for name, auto_map in classes.items():
+        values = json.loads((folder / name).read_text()) | {"auto_map": auto_map}
+        (folder / name).write_text(json.dumps(values))
+    assert "two six zero" in _run(files / "talk.flac", "--language", "en", "--model", folder)
+    values = json.loads((folder / "config.json").read_text()) | {"model_type": "unheard-of"}
+    (folder / "config.json").write_text(json.dumps(values))
+    with pytest.raises(
+        IltError, match=r"'unheard-of' model; supported: .*code of its own \(auto_map\), which is never"
+    ):
+        _run(files / "talk.flac", "--language", "en", "--model", folder)
+    assert not asked and not mark.exists()

@@ -1,4 +1,4 @@
-"""The recogniser of an iteration, as the tools load it."""
+"""Models as the tools load them: parameters of an iteration's recogniser, classes of families in transformers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 from ilt.params import Params, RecogniserParams
 from ilt.stages.plan import resolve
 
-__all__ = ["iteration_model", "recogniser_params"]
+__all__ = ["MODEL_CLASSES", "iteration_model", "recogniser_params"]
+
+MODEL_CLASSES = {"whisper": "WhisperForConditionalGeneration", "qwen2_audio": "Qwen2AudioForConditionalGeneration"}
+"""The class in transformers by family. The one that config.json names is not asked: it may name any."""
 
 
 def recogniser_params(params: Params, changes: Mapping[str, Any]) -> RecogniserParams:

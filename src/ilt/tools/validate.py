@@ -24,19 +24,11 @@ def run_validate(output: Path | None) -> int:
     if params.corpus.source == "demo":
         print("the demo corpus is made, not read: there is nothing to check (corpus.source)")
         return 0
-<<<<<<< HEAD
-    longest = context_seconds(params.model.id, params.model.revision)
-    known = known_languages(params.model.id, params.model.revision)
-    found = read_corpus(params.corpus, longest, allowed_languages(known, resolve(params).language_alias()))
-    for line in [*problem_lines(found.problems), *found.notes]:
-        print(line)
-=======
     model = params.model
     longest, known = context_seconds(model.id, model.revision), known_languages(model.id, model.revision)
     corpus = read_corpus(params.corpus, longest, allowed_languages(known, resolve(params).language_alias()))
-    for problem in corpus.problems:
-        print(problem)
->>>>>>> 330c266 (One way of cutting in pauses, in corpus; transcribe and validate with the new parameters)
+    for line in [*problem_lines(corpus.problems), *corpus.notes]:
+        print(line)
     if output:
         with replacing(output) as temporary:
             frame = corpus.quarantine

@@ -59,7 +59,7 @@ class Qwen2AudioRecogniser:
         self.lineage, self.params = lineage, params
         model, self.language_adapters = load_weights(Qwen2AudioForConditionalGeneration, lineage, params)
         self.model, self.device = model, model.device
-        processor = AutoProcessor.from_pretrained(lineage.id, **revision_of(lineage))
+        processor = AutoProcessor.from_pretrained(lineage.id, trust_remote_code=False, **revision_of(lineage))
         self.extractor, self.tokenizer = processor.feature_extractor, processor.tokenizer
         ends = model.generation_config.eos_token_id
         self.vocabulary = Qwen2AudioVocabulary(

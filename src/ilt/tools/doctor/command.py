@@ -11,8 +11,8 @@ from typing import Literal
 
 from ilt.asr.device import feature_cache_mb
 from ilt.asr.families import model_info
-from ilt.asr.languages import context_seconds, require_model
 from ilt.asr.lineage import base_lineage
+from ilt.asr.model_files import context_seconds, require_model
 from ilt.errors import IltError
 from ilt.params import TRAINING_STAGES, LabelParams, Params, ordered_iterations, stage_section, training
 from ilt.stages.plan import resolve

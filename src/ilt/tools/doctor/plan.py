@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ilt.asr.languages import context_seconds, require_model
+from ilt.asr.model_files import context_seconds, require_model
 from ilt.errors import IltError
 from ilt.params import ModelParams, TrainParams
 from ilt.tools.doctor.machine import GIB, Machine, Workload, look_at_machine

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ilt.errors import IltError
 from ilt.params import LoraParams
+from ilt.tools.recognisers import MODEL_CLASSES
 
 if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["RELEASED", "Shape", "Stack", "released_shape", "shape_of"]
-
-CLASSES = {"whisper": "WhisperForConditionalGeneration", "qwen2_audio": "Qwen2AudioForConditionalGeneration"}
-"""The class in transformers by `model_type`; the families that memory can be estimated for."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,7 @@ def shape_of(values: Mapping[str, Any], name: str) -> Shape | None:
     What the file leaves out has transformers' defaults, as when the model is loaded. Raises IltError for a
     file that no model can be built from.
     """
-    kind = CLASSES.get(str(values.get("model_type")))
+    kind = MODEL_CLASSES.get(str(values.get("model_type")))
     if kind is None:
         return None
     import torch

@@ -18,7 +18,7 @@ __all__ = ["run_export"]
 
 def _snippet(options: ExportOptions, source: Source, folder: Path) -> str:
     """Return the code of the card."""
-    from ilt.asr.languages import read_config
+    from ilt.asr.model_files import read_config
     from ilt.tools.export import decoding, snippets
 
     lineage, model, name = source.lineage, source.model, options.output.resolve().name

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ilt.asr.batching import Batching
 from ilt.asr.decoding import MARGIN
 from ilt.asr.device import pick_device
 from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import Lineage, base_lineage
-from ilt.asr.transcribe import transcribe_table
+from ilt.asr.transcribe import Decoding, transcribe_table
 from ilt.corpus.audio import RATE, decode_flac
 from ilt.params import RecogniserParams
 from ilt.paths import read_json
@@ -51,7 +52,7 @@ def decode_with_pipeline(lineage: Lineage, rows: pl.DataFrame, model: Recogniser
 
 def _decode(recogniser: Any, rows: pl.DataFrame, model: RecogniserParams, what: str) -> list[str]:
     store = FeatureStore(rows, recogniser.extractor)
-    hypotheses = transcribe_table(recogniser, rows, store, model.decode_batch, what=what)
+    hypotheses = transcribe_table(recogniser, rows, store, Decoding(Batching(model.decode_batch)), what=what)
     return rows.select("id").join(hypotheses, on="id", how="left", maintain_order="left")["text"].to_list()
 
 

@@ -182,8 +182,9 @@ def _groups(path: Path, pieces: list[Piece]) -> Iterator[list[tuple[Piece, np.nd
 def _decode(
     group: list[tuple[Piece, np.ndarray]], recogniser: Recogniser, language: str, batch: int, what: str
 ) -> list[Segment]:
+    from ilt.asr.batching import Batching
     from ilt.asr.features import FeatureStore
-    from ilt.asr.transcribe import transcribe_table
+    from ilt.asr.transcribe import Decoding, transcribe_table
 
     rows = pl.DataFrame(
         {
@@ -194,7 +195,8 @@ def _decode(
             "audio_hash": [""] * len(group),
         }
     )
-    hypotheses = transcribe_table(recogniser, rows, FeatureStore(rows, recogniser.extractor, 0), batch, what=what)
+    store = FeatureStore(rows, recogniser.extractor, 0)
+    hypotheses = transcribe_table(recogniser, rows, store, Decoding(Batching(batch)), what=what)
     columns = hypotheses.select("text", "avg_logprob", "no_speech_prob", "finished").iter_rows()
     return [
         Segment(_seconds(piece.speech_start), _seconds(piece.speech_end), *values)
