@@ -8,10 +8,10 @@ from typing import Any
 from ilt.params import Params, RecogniserParams
 from ilt.stages.plan import resolve
 
-__all__ = ["MODEL_CLASSES", "iteration_model", "recogniser_params"]
+__all__ = ["CLASSES", "iteration_model", "recogniser_params", "transformers_class"]
 
-MODEL_CLASSES = {"whisper": "WhisperForConditionalGeneration", "qwen2_audio": "Qwen2AudioForConditionalGeneration"}
-"""The class in transformers by family. The one that config.json names is not asked: it may name any."""
+CLASSES = {"whisper": "Whisper", "qwen2_audio": "Qwen2Audio"}
+"""How the names of a family's classes in transformers begin. Those that a model's files name are not asked."""
 
 
 def recogniser_params(params: Params, changes: Mapping[str, Any]) -> RecogniserParams:
@@ -21,6 +21,13 @@ def recogniser_params(params: Params, changes: Mapping[str, Any]) -> RecogniserP
     """
     resolved = resolve(params.model_copy(update={"model": params.model.model_copy(update=changes)}))
     return resolved.recogniser(resolved.order[-1])
+
+
+def transformers_class(family: str, what: str) -> Any:
+    """Return a class of a family in transformers: its `ForConditionalGeneration` or its `Processor`."""
+    import transformers
+
+    return getattr(transformers, CLASSES[family] + what)
 
 
 def iteration_model(params: Params, iteration: str) -> RecogniserParams:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ilt.errors import IltError
 from ilt.params import LoraParams
-from ilt.tools.recognisers import MODEL_CLASSES
+from ilt.tools.recognisers import CLASSES, transformers_class
 
 if TYPE_CHECKING:
     from torch import nn
@@ -163,19 +163,18 @@ def shape_of(values: Mapping[str, Any], name: str) -> Shape | None:
     What the file leaves out has transformers' defaults, as when the model is loaded. Raises IltError for a
     file that no model can be built from.
     """
-    kind = MODEL_CLASSES.get(str(values.get("model_type")))
-    if kind is None:
+    if values.get("model_type") not in CLASSES:
         return None
     import torch
-    import transformers
+    from transformers import AutoConfig
 
     from ilt.asr.loading import stored_dtype
     from ilt.asr.qwen2_audio.recogniser import text_tokens
 
     try:
-        config = transformers.AutoConfig.for_model(**values)
+        config = AutoConfig.for_model(**values)
         with torch.device("meta"):
-            model = getattr(transformers, kind)(config)
+            model = transformers_class(config.model_type, "ForConditionalGeneration")(config)
     except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
         raise IltError(
             f"model.id: no model can be built from config.json of {name}: {str(error).splitlines()[0]}"

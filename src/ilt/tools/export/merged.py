@@ -7,6 +7,7 @@ from typing import Any
 
 from ilt.asr.lineage import Lineage, merge_adapters
 from ilt.errors import IltError
+from ilt.tools.recognisers import transformers_class
 
 __all__ = ["QUANTIZATIONS", "convert", "require_converter", "write_merged"]
 
@@ -18,18 +19,17 @@ FASTER_WHISPER_TOKENS = 448
 _COPIED = ("tokenizer.json", "preprocessor_config.json")
 
 
-def write_merged(lineage: Lineage, model_class: str, folder: Path, dtype: str) -> None:
+def write_merged(lineage: Lineage, family: str, folder: Path, dtype: str) -> None:
     """Merge all adapters of a lineage in float32 on the CPU; write weights (safetensors), processor and settings.
 
     An empty text is a possible answer, as in the pipeline: the end token may come first.
     """
     import torch
-    import transformers
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     load = {"revision": lineage.revision} if lineage.revision else {}
-    model: Any = getattr(transformers, model_class).from_pretrained(
+    model: Any = transformers_class(family, "ForConditionalGeneration").from_pretrained(
         lineage.id, use_safetensors=True, dtype=torch.float32, trust_remote_code=False, **load
     )
     merge_adapters(model, [Path(link.path) for link in lineage.adapters], [link.scale for link in lineage.adapters])
@@ -40,7 +40,7 @@ def write_merged(lineage: Lineage, model_class: str, folder: Path, dtype: str) -
     if first := getattr(settings, "begin_suppress_tokens", None):
         settings.begin_suppress_tokens = [index for index in first if index not in ends]
     model.save_pretrained(str(folder))
-    processor = transformers.AutoProcessor.from_pretrained(lineage.id, trust_remote_code=False, **load)
+    processor = transformers_class(family, "Processor").from_pretrained(lineage.id, trust_remote_code=False, **load)
     processor.save_pretrained(str(folder))
     # Read by faster-whisper, and by transformers before processor_config.json was.
     processor.feature_extractor.save_pretrained(str(folder))

@@ -17,7 +17,7 @@ from ilt.errors import IltError
 from ilt.params import ModelParams, Params, RecogniserParams
 from ilt.tools.export.merged import require_converter
 from ilt.tools.export.options import ExportOptions
-from ilt.tools.recognisers import MODEL_CLASSES, iteration_model
+from ilt.tools.recognisers import CLASSES, iteration_model
 
 __all__ = ["Source", "base_config", "read_source"]
 
@@ -50,7 +50,7 @@ class Source:
     @property
     def model_class(self) -> str:
         """The name of the model's class in transformers."""
-        return MODEL_CLASSES[self.family]
+        return f"{CLASSES[self.family]}ForConditionalGeneration"
 
 
 def base_config(lineage: Lineage) -> tuple[str, Any]:

@@ -10,6 +10,7 @@ from ilt.errors import IltError
 from ilt.tools.export import combine, merged
 from ilt.tools.export.options import ExportOptions
 from ilt.tools.export.source import Source
+from ilt.tools.recognisers import transformers_class
 
 __all__ = ["note_of", "write_form"]
 
@@ -17,10 +18,9 @@ __all__ = ["note_of", "write_form"]
 def _linear_layers(source: Source) -> set[str]:
     """Return the names of all linear layers of the base; no weights are read."""
     import torch
-    import transformers
 
     with torch.device("meta"):
-        model = getattr(transformers, source.model_class)(source.config)
+        model = transformers_class(source.family, "ForConditionalGeneration")(source.config)
     return {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
 
 
@@ -40,12 +40,12 @@ def write_form(options: ExportOptions, source: Source, folder: Path) -> dict[str
         return _write_adapter(source, folder, options.rank)
     if options.form == "merged":
         dtype = options.dtype or "float32"
-        merged.write_merged(source.lineage, source.model_class, folder, dtype)
+        merged.write_merged(source.lineage, source.family, folder, dtype)
         return {"dtype": dtype}
     quantization = options.quantization or "float16"
     temporary = folder.with_name(folder.name + ".merged")
     try:
-        merged.write_merged(source.lineage, source.model_class, temporary, "float32")
+        merged.write_merged(source.lineage, source.family, temporary, "float32")
         merged.convert(temporary, folder, quantization)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
