@@ -193,10 +193,10 @@ def main() -> None:
     for model, task in CASES:
         if not sys.argv[1:] or model in sys.argv[1:]:
             rows[model, task] = run(model, task)
-    found = [rows[case] for case in CASES if case in rows]
-    write_json(RESULT, found, sort_keys=False)
-    put(PAGE, "memory", "memory", table_of(found))
-    print("\n".join(table_of(found)))
+    measured = [rows[case] for case in CASES if case in rows]
+    write_json(RESULT, measured, sort_keys=False)
+    put(PAGE, "memory", "memory", table_of(measured))
+    print("\n".join(table_of(measured)))
 
 
 if __name__ == "__main__":

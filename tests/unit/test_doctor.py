@@ -312,10 +312,11 @@ def test_a_family_that_is_not_supported_is_broken(doctor, tmp_path, base_folder)
 
 def test_numbers_that_make_no_model_are_one_clear_error(doctor, tmp_path, base_folder):
     folder = shutil.copytree(base_folder, tmp_path / "odd")
-    config = json.loads((folder / "config.json").read_text()) | {"d_model": 7}
-    (folder / "config.json").write_text(json.dumps(config))
-    result = doctor({"model.id": str(folder)})
-    assert result.exit_code == 1 and "no model can be built from config.json" in result.output
+    config = json.loads((folder / "config.json").read_text())
+    for change in ({"d_model": 7}, {"encoder_layers": 0}, {"decoder_attention_heads": 0}):
+        (folder / "config.json").write_text(json.dumps(config | change))
+        result = doctor({"model.id": str(folder)})
+        assert result.exit_code == 1 and "no model can be built from config.json" in result.output
 
 
 @pytest.mark.parametrize(

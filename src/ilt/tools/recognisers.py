@@ -11,7 +11,7 @@ from ilt.stages.plan import resolve
 __all__ = ["CLASSES", "iteration_model", "recogniser_params", "transformers_class"]
 
 CLASSES = {"whisper": "Whisper", "qwen2_audio": "Qwen2Audio"}
-"""How the names of a family's classes in transformers begin. Those that a model's files name are not asked."""
+"""Prefix of the names of a family's classes in transformers, since a model's files may name any class."""
 
 
 def recogniser_params(params: Params, changes: Mapping[str, Any]) -> RecogniserParams:

@@ -148,8 +148,7 @@ RELEASED: dict[str, dict[str, Any]] = {
     "Qwen/Qwen2-Audio-7B": _QWEN2_AUDIO,
     "Qwen/Qwen2-Audio-7B-Instruct": _QWEN2_AUDIO,
 }
-"""Of the config.json of released checkpoints what differs from transformers' defaults, for where no hub can
-be reached."""
+"""Values of released checkpoints' config.json that differ from transformers' defaults: they need no hub."""
 
 
 def released_shape(model_id: str) -> Shape | None:
@@ -175,11 +174,12 @@ def shape_of(values: Mapping[str, Any], name: str) -> Shape | None:
         config = AutoConfig.for_model(**values)
         with torch.device("meta"):
             model = transformers_class(config.model_type, "ForConditionalGeneration")(config)
-    except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
+        parts = dict(model.named_modules())
+        encoder, decoder = (_stack(at, part) for at, part in parts.items() if isinstance(part, torch.nn.ModuleList))
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:
         raise IltError(
             f"model.id: no model can be built from config.json of {name}: {str(error).splitlines()[0]}"
         ) from None
-    encoder, decoder = (_stack(at, part) for at, part in model.named_modules() if isinstance(part, torch.nn.ModuleList))
     dtype = stored_dtype(config)
     return Shape(
         name, model, encoder, decoder,

@@ -1,4 +1,4 @@
-"""What `ilt doctor` reports, on a terminal or as JSON."""
+"""Output of `ilt doctor`, on a terminal or as JSON."""
 
 from __future__ import annotations
 

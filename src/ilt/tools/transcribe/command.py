@@ -240,7 +240,7 @@ def run_transcribe(files: list[Path], options: TranscribeOptions) -> None:
 
 
 def _write(transcript: Transcript, target: Path | None, form: str, header: bool) -> None:
-    """Write a transcript to its file, or to the terminal, there with the name of the recording if asked."""
+    """Write a transcript to its file or the terminal. header: print the recording's name before a text."""
     if target is not None:
         with paths.replacing(target) as temporary:
             temporary.write_text(transcript.written(form), encoding="utf-8")
