@@ -28,10 +28,11 @@ from ilt.asr.lineage import read_lineage
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.params import load_params
 from ilt.tools.experiments.ablation.arms import last_iteration
-from ilt.tools.export.heard import heard_by_recogniser
+from ilt.tools.export.decoding import decode_with_pipeline
 from ilt.tools.export.options import RECORD
 from ilt.tools.export.parity import measure
 from ilt.tools.machine import machine
+from ilt.tools.recognisers import iteration_model
 from pages import put
 
 FORMS: dict[str, list[str]] = {
@@ -49,7 +50,7 @@ PAGE = ROOT / "docs" / "export.md"
 
 
 def exported(iteration: str, options: list[str]) -> dict[str, Any]:
-    """The record of one form of an iteration's model, and the megabytes and seconds that it took."""
+    """Export one form of an iteration's model; return its record, megabytes and seconds."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "exported"
         started = time.monotonic()
@@ -66,29 +67,30 @@ def exported(iteration: str, options: list[str]) -> dict[str, Any]:
         ]
         subprocess.run(command, check=True)
         size = sum(path.stat().st_size for path in folder.iterdir())
-        found: dict[str, Any] = paths.read_json(folder / RECORD)
-    kept = {key: found[key] for key in ("rank", "rank_of_all", "error", "worst_error") if key in found}
+        record: dict[str, Any] = paths.read_json(folder / RECORD)
+    kept = {key: record[key] for key in ("rank", "rank_of_all", "error", "worst_error") if key in record}
     seconds = round(time.monotonic() - started, 1)
-    return {**found["parity"], **kept, "megabytes": round(size / 1e6, 1), "seconds": seconds}
+    return {**record["parity"], **kept, "megabytes": round(size / 1e6, 1), "seconds": seconds}
 
 
 def references(iteration: str) -> dict[str, dict[str, Any]]:
-    """What differs without any export: the recogniser with other batches, and with its whole context."""
+    """Return how the recogniser differs from itself with other batches, and with its whole context."""
     params, lineage = load_params(), read_lineage(paths.lineage(iteration))
+    model = iteration_model(params, iteration)
     dev = UTTERANCE_TABLE.read(paths.UTTERANCES).filter(pl.col("split") == "dev").sort("id")
-    ours = heard_by_recogniser(lineage, dev, params.model, "pipeline")
-    found = {}
+    ours = decode_with_pipeline(lineage, dev, model, "pipeline")
+    rows = {}
     for name, change in (
         ("the pipeline's recogniser, one utterance a batch", {"decode_batch": 1}),
         ("the pipeline's recogniser, `audio_context: full`", {"audio_context": "full"}),
     ):
-        theirs = heard_by_recogniser(lineage, dev, params.model.model_copy(update=change), "pipeline")
-        found[name] = measure(dev, ours, theirs, params.evaluate.normaliser).to_dict()
-    return found
+        theirs = decode_with_pipeline(lineage, dev, model.model_copy(update=change), "pipeline")
+        rows[name] = measure(dev, ours, theirs, params.evaluate.normaliser).to_dict()
+    return rows
 
 
 def table(rows: dict[str, dict[str, Any]]) -> list[str]:
-    """The table of the page."""
+    """Return the table of the page, in Markdown."""
     lines = ["| | identical texts | error rate | difference in points | MB | missing of the update |"]
     lines.append("|---|---|---|---|---|---|")
     for name, row in rows.items():

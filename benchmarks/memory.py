@@ -48,8 +48,8 @@ def _resident(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
 
 
-def random_whisper(folder: Path, shape: Any) -> None:
-    """Write a Whisper of this shape, with the tokenizer of data/models/demo-whisper."""
+def random_whisper(folder: Path, values: dict[str, Any]) -> None:
+    """Write a Whisper of this config with random weights, and the tokenizer of data/models/demo-whisper."""
     from transformers import (
         WhisperConfig,
         WhisperFeatureExtractor,
@@ -57,19 +57,13 @@ def random_whisper(folder: Path, shape: Any) -> None:
         WhisperTokenizer,
     )
 
-    base, hears, writes = Path("data/models/demo-whisper"), shape.hears, shape.writes
-    config = WhisperConfig(
-        vocab_size=shape.vocabulary, num_mel_bins=shape.mels, d_model=hears.width,
-        encoder_layers=hears.layers, decoder_layers=writes.layers,
-        encoder_attention_heads=hears.heads, decoder_attention_heads=writes.heads,
-        encoder_ffn_dim=hears.feed_forward, decoder_ffn_dim=writes.feed_forward,
-        bos_token_id=735, eos_token_id=735, pad_token_id=735, decoder_start_token_id=736,
-    )  # fmt: skip
-    made = WhisperForConditionalGeneration(config)
+    base = Path("data/models/demo-whisper")
+    tokens = {"bos_token_id": 735, "eos_token_id": 735, "pad_token_id": 735, "decoder_start_token_id": 736}
+    made = WhisperForConditionalGeneration(WhisperConfig(**values | tokens))
     made.generation_config.update(**json.loads((base / "generation_config.json").read_text()))
     made.save_pretrained(folder)
     WhisperTokenizer.from_pretrained(base).save_pretrained(folder)
-    WhisperFeatureExtractor(feature_size=shape.mels).save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=values["num_mel_bins"]).save_pretrained(folder)
 
 
 def random_qwen2_audio(folder: Path, changes: dict[str, Any]) -> None:
@@ -108,13 +102,13 @@ def measure(model: str, task: str) -> dict[str, int]:
 
     from ilt.asr.families import load_recogniser
     from ilt.asr.lineage import base_lineage
-    from ilt.params import ModelParams, load_params
+    from ilt.params import RecogniserParams, load_params, training
     from ilt.tools.doctor.memory import Batch, estimate_labelling, estimate_training
-    from ilt.tools.doctor.shapes import RELEASED, shape_of
+    from ilt.tools.doctor.shape import RELEASED, shape_of
 
     torch.set_num_threads(1)
     labelling, eager = task == "labelling", "SDPA" not in task
-    train = load_params().focus
+    train = training(load_params(), "it1", "focus")
     lora = train.lora.model_copy(update={"encoder": "encoder: false" not in task})
     train = train.model_copy(update={"gradient_checkpointing": "checkpointing" in task, "lora": lora})
     with tempfile.TemporaryDirectory() as name:
@@ -125,12 +119,12 @@ def measure(model: str, task: str) -> dict[str, int]:
             random_qwen2_audio(folder, QWEN2_AUDIO[model])
         else:
             folder = Path(model)
-        shape = shape_of(json.loads((folder / "config.json").read_text()))
+        shape = shape_of(json.loads((folder / "config.json").read_text()), model)
         assert shape is not None
         before = _resident("VmRSS")
-        params = ModelParams(
-            id=str(folder), files=str(folder), device="cpu", attention="eager" if eager else "sdpa",
-            max_chars_per_second=None, audio_context="full" if labelling else "batch",
+        params = RecogniserParams(
+            id=str(folder), attention="eager" if eager else "sdpa", max_chars_per_second=None,
+            audio_context="full" if labelling else "batch",
         )  # fmt: skip
         recogniser: Any = load_recogniser(base_lineage(str(folder), None), params)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is measured from here
@@ -181,7 +175,9 @@ def run(model: str, task: str) -> dict[str, Any]:
     row: dict[str, Any] = {"model": model, "task": task}
     command = [sys.executable, __file__, "--one", model, task]
     for field, settings in (("measured", {}), ("given_back", {"MALLOC_MMAP_THRESHOLD_": "262144"})):
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | settings)
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, env=os.environ | settings | {"ILT_DEVICE": "cpu"}
+        )
         values = json.loads(done.stdout.splitlines()[-1])
         row |= {"estimated": values["estimated"], field: values["measured"]}
     print(row, file=sys.stderr)
@@ -197,10 +193,10 @@ def main() -> None:
     for model, task in CASES:
         if not sys.argv[1:] or model in sys.argv[1:]:
             rows[model, task] = run(model, task)
-    found = [rows[case] for case in CASES if case in rows]
-    write_json(RESULT, found, sort_keys=False)
-    put(PAGE, "memory", "memory", table_of(found))
-    print("\n".join(table_of(found)))
+    measured = [rows[case] for case in CASES if case in rows]
+    write_json(RESULT, measured, sort_keys=False)
+    put(PAGE, "memory", "memory", table_of(measured))
+    print("\n".join(table_of(measured)))
 
 
 if __name__ == "__main__":

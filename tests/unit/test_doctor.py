@@ -6,8 +6,10 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import polars as pl
+import psutil
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -16,7 +18,6 @@ from transformers import (
     Qwen2AudioConfig,
     Qwen2AudioForConditionalGeneration,
     Qwen2Config,
-    WhisperConfig,
     WhisperForConditionalGeneration,
 )
 from typer.testing import CliRunner
@@ -28,14 +29,15 @@ from ilt.asr.qwen2_audio.recogniser import Qwen2AudioRecogniser
 from ilt.cli import app
 from ilt.demo.recipes.qwen2_audio import Qwen2AudioRecipe, build_model, build_processor
 from ilt.errors import IltError
-from ilt.params import LoraParams, load_params
-from ilt.paths import write_json
+from ilt.params import LoraParams, ModelInfo, RecogniserParams, Resolved, TrainParams, load_params
 from ilt.stages import corpus
-from ilt.stages._stage import Stage
-from ilt.stages.plan import resolve
+from ilt.stages._stage import Run
+from ilt.stages.plan import write_plan
 from ilt.tools.doctor.checks import programs
+from ilt.tools.doctor.machine import GIB
 from ilt.tools.doctor.memory import Batch, estimate_labelling, estimate_loading, estimate_training
-from ilt.tools.doctor.shapes import RELEASED, shape_of
+from ilt.tools.doctor.plan import plan_for_machine
+from ilt.tools.doctor.shape import RELEASED, released_shape, shape_of
 from small_whisper import CHECKPOINTS, build
 
 MODULES = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
@@ -63,8 +65,7 @@ def doctor(tmp_path, monkeypatch, write_params, base_folder):
     """A function that runs `ilt doctor` in a folder of its own, with changed parameters."""
 
     def run(changes=(), *options):
-        where = {"model.id": str(base_folder), "model.files": str(base_folder), "model.device": "cpu"}
-        write_params(tmp_path, where | dict(changes))
+        write_params(tmp_path, {"model.id": str(base_folder)} | dict(changes))
         monkeypatch.chdir(tmp_path)
         return CliRunner().invoke(app, ["doctor", *options])
 
@@ -78,10 +79,10 @@ def _findings(result):
 def test_the_default_can_run_here_and_everything_has_a_line(doctor):
     result = doctor()
     assert result.exit_code == 0, result.output
-    for what in ("machine: cpu", "languages: ar, bn, de", "git:", "libsndfile:", "openai/whisper-large-v3"):
+    for what in ("machine: cpu", "languages: de, en, es, fr, ko", "git:", "libsndfile:", "openai/whisper-large-v3"):
         assert what in result.output
-    found = _findings(doctor((), "--format", "json"))
-    assert {found[name]["state"] for name in ("model", "languages")} == {"ok"}
+    findings = _findings(doctor((), "--format", "json"))
+    assert {findings[name]["state"] for name in ("model", "languages")} == {"ok"}
 
 
 def test_a_language_that_cannot_be_had_is_broken_and_a_mapped_one_is_said(doctor, tmp_path):
@@ -93,14 +94,14 @@ def test_a_language_that_cannot_be_had_is_broken_and_a_mapped_one_is_said(doctor
     assert "languages.de.as" in result.output
     mapped = doctor(model | {"languages": {"de": {"as": "en"}}})
     assert mapped.exit_code == 0
-    assert "de taken for en" in mapped.output
+    assert "de decoded as en" in mapped.output
 
 
 def test_the_languages_of_another_corpus_are_not_asked_for(doctor, tmp_path):
     english = str(build(tmp_path / "english", CHECKPOINTS["tiny.en to medium.en"]))
     mine = {"corpus.source": "manifest", "corpus.manifest": "mine.jsonl", "model.id": english}
     doctor(mine)  # which writes params.yaml
-    write_json(paths.plan("corpus"), resolve(load_params())["corpus"])
+    write_plan()
     paths.UTTERANCES.parent.mkdir(parents=True)
     pl.DataFrame({"language": ["de", "en"]}).write_parquet(paths.UTTERANCES)
     result = doctor(mine)
@@ -121,6 +122,12 @@ def test_a_model_that_is_not_there_is_broken(doctor, tmp_path):
     assert result.exit_code == 1 and "no config.json with *.safetensors" in result.output
 
 
+def _run_corpus(params):
+    """The stage `corpus`, as if `plan` had not noticed what is wrong with the model."""
+    plan = corpus.resolve(Resolved(params, ModelInfo("whisper", None)), "base")
+    corpus.body(Run(corpus.STAGE, "base", plan, ""))
+
+
 def test_a_mistyped_folder_and_a_broken_file_are_one_clear_error_everywhere(doctor, tmp_path, base_folder):
     """In `ilt doctor`, in `ilt validate`, in the corpus, and where the model is loaded."""
     manifest = {"corpus.source": "manifest", "corpus.manifest": "m.jsonl"}
@@ -138,10 +145,10 @@ def test_a_mistyped_folder_and_a_broken_file_are_one_clear_error_everywhere(doct
             with pytest.raises(IltError, match=re.escape(message)):
                 CliRunner().invoke(app, ["validate"], catch_exceptions=False)
             with pytest.raises(IltError, match=re.escape(message)):
-                corpus.body(Stage("corpus", "base", resolve(load_params())["corpus"]))
+                _run_corpus(load_params())
             if name == "config.json":
                 with pytest.raises(IltError, match=re.escape(message)):
-                    load_recogniser(Lineage(where, None, None), load_params().recogniser_model)
+                    load_recogniser(Lineage(where, None, None), RecogniserParams(id=where))
         shutil.copy(base_folder / name, broken / name)
 
 
@@ -161,27 +168,28 @@ def test_batches_that_are_too_large_are_only_a_hint(doctor):
 
 def test_a_missing_program_is_said_with_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = {one.name: one for one in programs()}
-    assert found["git"].state == "missing" and "apt-get install git" in found["git"].what
+    findings = {finding.name: finding for finding in programs()}
+    assert findings["git"].state == "missing" and "apt-get install git" in findings["git"].what
 
 
-def test_a_wrong_device_is_one_clear_error(doctor):
-    result = doctor({"model.device": "cuda:99"})
+def test_a_wrong_device_is_one_clear_error(doctor, monkeypatch):
+    monkeypatch.setenv("ILT_DEVICE", "cuda:99")
+    result = doctor()
     assert result.exit_code != 0
-    assert "model.device" in str(result.exception) and "cuda:99" in str(result.exception)
+    assert "ILT_DEVICE='cuda:99'" in str(result.exception)
 
 
 def _counted(model, lora):
     """Weights of a model on the meta device, and of a LoRA on it, as training puts it on."""
     every = sum(p.numel() for p in model.parameters())
     prefix = {"whisper": "model.encoder.", "qwen2_audio": Qwen2AudioRecogniser.encoder_prefix}
-    hears = prefix[model.config.model_type]
+    encoder = prefix[model.config.model_type]
     targets = [
         name
         for name, part in model.named_modules()
         if isinstance(part, torch.nn.Linear)
         and name.rpartition(".")[2] in lora.target_modules
-        and (lora.encoder or not name.startswith(hears))
+        and (lora.encoder or not name.startswith(encoder))
     ]
     adapted = get_peft_model(model, LoraConfig(r=lora.r, target_modules=targets))
     return every, sum(p.numel() for p in adapted.parameters() if p.requires_grad)
@@ -190,21 +198,25 @@ def _counted(model, lora):
 @pytest.mark.parametrize("encoder", [True, False])
 @pytest.mark.parametrize("name", ["data/models/demo-whisper", "openai/whisper-tiny", "distil-whisper/distil-large-v3"])
 def test_parameters_are_counted_exactly(base_folder, name, encoder):
+    """Beside the class on the CPU or the meta device, and PEFT's own LoRA on it."""
     if name == "data/models/demo-whisper":
-        config = AutoConfig.from_pretrained(base_folder)
-        shape = shape_of(json.loads((base_folder / "config.json").read_text()))
+        values = json.loads((base_folder / "config.json").read_text())
     else:
-        shape = RELEASED[name]
-        config = WhisperConfig(
-            vocab_size=shape.vocabulary, num_mel_bins=shape.mels, d_model=shape.hears.width,
-            encoder_layers=shape.hears.layers, decoder_layers=shape.writes.layers,
-            encoder_attention_heads=shape.hears.heads, decoder_attention_heads=shape.writes.heads,
-            encoder_ffn_dim=shape.hears.feed_forward, decoder_ffn_dim=shape.writes.feed_forward,
-        )  # fmt: skip
+        values = RELEASED[name]
+    shape = shape_of(values, name)
     lora = LoraParams(r=16, target_modules=[*MODULES, *SWIGLU], encoder=encoder)
     with torch.device("meta"):
-        counted = _counted(WhisperForConditionalGeneration(config), lora)
+        counted = _counted(WhisperForConditionalGeneration(AutoConfig.for_model(**values)), lora)
     assert counted == (shape.parameters, shape.adapter_parameters(lora))
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("tiny", 37.76), ("base", 72.59), ("small", 241.73), ("medium", 763.86), ("large-v3", 1543.49)],
+)
+def test_released_sizes_are_those_of_the_checkpoints(name, millions):
+    shape = released_shape(f"openai/whisper-{name}")
+    assert round(shape.parameters / 1e6, 2) == millions
 
 
 GROUPED = Qwen2AudioConfig(
@@ -221,19 +233,22 @@ GROUPED = Qwen2AudioConfig(
 @pytest.mark.parametrize("encoder", [True, False])
 @pytest.mark.parametrize("values", [INSTRUCT, GROUPED], ids=["released", "grouped"])
 def test_parameters_of_qwen2_audio_are_counted_exactly(values, encoder, modules):
-    shape, lora = shape_of(values), LoraParams(r=4, target_modules=modules, encoder=encoder)
+    shape, lora = shape_of(values, "qwen"), LoraParams(r=4, target_modules=modules, encoder=encoder)
     with torch.device("meta"):
         model = Qwen2AudioForConditionalGeneration(AutoConfig.for_model(**values))
         assert _counted(model, lora) == (shape.parameters, shape.adapter_parameters(lora))
 
 
 def test_the_released_qwen2_audio_is_known_without_its_files():
-    assert shape_of(INSTRUCT) == RELEASED[QWEN2_AUDIO] == RELEASED["Qwen/Qwen2-Audio-7B"]
-    assert RELEASED[QWEN2_AUDIO].parameters == 8_397_094_912
+    real, known = shape_of(INSTRUCT, QWEN2_AUDIO), released_shape(QWEN2_AUDIO)
+    assert RELEASED[QWEN2_AUDIO] == RELEASED["Qwen/Qwen2-Audio-7B"]
+    assert real.parameters == known.parameters == 8_397_094_912
+    assert (real.positions, real.tokens, real.mels, real.stored) == (1500, 448, 128, "bfloat16")
+    assert (known.positions, known.tokens, known.mels, known.stored) == (1500, 448, 128, "bfloat16")
 
 
 def test_what_is_stored_as_it_is_used_needs_no_float32_to_load():
-    qwen, whisper = RELEASED[QWEN2_AUDIO], RELEASED["openai/whisper-large-v3"]
+    qwen, whisper = released_shape(QWEN2_AUDIO), released_shape("openai/whisper-large-v3")
     assert estimate_loading(qwen, "bfloat16", 2) == 2 * qwen.parameters
     assert estimate_loading(qwen, "float32", 4) == 4 * qwen.parameters
     assert estimate_loading(whisper, "bfloat16", 2) == 4 * whisper.parameters
@@ -264,9 +279,9 @@ def test_a_qwen2_audio_on_disk_is_estimated(doctor, tmp_path, base_folder):
 
 @pytest.mark.parametrize("name", ["openai/whisper-large-v3", QWEN2_AUDIO])
 def test_estimates_fall_with_what_saves_memory(name):
-    shape, train = RELEASED[name], load_params().focus
+    shape, train = released_shape(name), TrainParams(steps=1)
     saving = train.model_copy(update={"gradient_checkpointing": True})
-    deaf = train.model_copy(update={"lora": train.lora.model_copy(update={"encoder": False})})
+    frozen = train.model_copy(update={"lora": train.lora.model_copy(update={"encoder": False})})
     batch = Batch(8, 500, 60, 300 if shape.prompted else 0)
     plain = estimate_training(shape, train, batch, 4, eager=True)
     sdpa = estimate_training(shape, train, batch, 4, eager=False)
@@ -274,8 +289,8 @@ def test_estimates_fall_with_what_saves_memory(name):
     least = estimate_training(shape, saving, batch, 2, eager=False)
     assert plain.total > sdpa.total > half.total > least.total > least.weights + least.adapter
     assert half.weights == 2 * shape.parameters and half.adapter == plain.adapter
-    unheard = estimate_training(shape, deaf, batch, 2, eager=False)
-    assert unheard.adapter < half.adapter and unheard.activations < half.activations
+    frozen_encoder = estimate_training(shape, frozen, batch, 2, eager=False)
+    assert frozen_encoder.adapter < half.adapter and frozen_encoder.activations < half.activations
     whole = estimate_training(shape, train, batch, 2, eager=False, full=True)
     assert whole.adapter == 8 * shape.parameters > half.adapter
     assert whole.activations <= half.activations  # no copies of inputs for a LoRA
@@ -284,3 +299,64 @@ def test_estimates_fall_with_what_saves_memory(name):
     longer = replace(batch, positions=1500, prompt=2 * batch.prompt)
     long, short = (estimate_labelling(shape, one, 2, eager=False) for one in (longer, batch))
     assert long.cache > short.cache and long.weights == short.weights
+
+
+def test_a_family_that_is_not_supported_is_broken(doctor, tmp_path, base_folder):
+    folder = shutil.copytree(base_folder, tmp_path / "other")
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "wav2vec2"}
+    (folder / "config.json").write_text(json.dumps(config))
+    result = doctor({"model.id": str(folder)})
+    assert result.exit_code == 1
+    assert "is a 'wav2vec2' model; supported: qwen2_audio, whisper" in result.output
+
+
+def test_numbers_that_make_no_model_are_one_clear_error(doctor, tmp_path, base_folder):
+    folder = shutil.copytree(base_folder, tmp_path / "odd")
+    config = json.loads((folder / "config.json").read_text())
+    for change in ({"d_model": 7}, {"encoder_layers": 0}, {"decoder_attention_heads": 0}):
+        (folder / "config.json").write_text(json.dumps(config | change))
+        result = doctor({"model.id": str(folder)})
+        assert result.exit_code == 1 and "no model can be built from config.json" in result.output
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [(["qkv"], "has no linear layer of such a name"), (["q_proj", "proj_out"], "shares its weight with another")],
+)
+def test_target_modules_that_cannot_be_adapted_are_broken(doctor, targets, message):
+    result = doctor({"train.lora.target_modules": targets}, "--format", "json")
+    assert result.exit_code == 1
+    assert message in _findings(result)["adapter"]["what"]
+
+
+@pytest.fixture
+def memory_of(monkeypatch):
+    """A function that makes the machine one with so many GiB of free memory."""
+
+    def set_memory(gib):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=int(gib * GIB)))
+
+    return set_memory
+
+
+def test_a_plan_takes_the_fastest_settings_that_fit(memory_of, base_folder):
+    memory_of(64)
+    plan = plan_for_machine(str(base_folder), None, 6.0)
+    assert (plan.batch_size, plan.gradient_accumulation, plan.decode_batch, plan.dtype) == (8, 1, 16, "auto")
+    assert plan.fits and not plan.gradient_checkpointing
+    assert "a batch of 8 takes" in plan.reason and "64.0 GiB free" in plan.reason
+    plans = []
+    for gib in (64, 18, 14, 11, 2):
+        memory_of(gib)
+        plans.append(plan_for_machine("openai/whisper-large-v3", None, 30.0))
+    roomy, tight, tighter, half, none = plans
+    assert roomy.fits and roomy.gradient_checkpointing and roomy.batch_size == 8
+    assert tight.batch_size > tighter.batch_size >= 1 and tight.dtype == "auto"
+    assert half.fits and half.dtype == "bfloat16"
+    assert not none.fits and "even for one utterance at a time" in none.reason
+    assert all(plan.batch_size * plan.gradient_accumulation == 8 for plan in plans)
+
+
+def test_a_plan_for_an_unknown_model_has_the_usual_settings():
+    plan = plan_for_machine("nobody/nothing", None, 30.0)
+    assert plan.fits and "cannot be estimated" in plan.reason

@@ -25,8 +25,11 @@ from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.errors import IltError
 from ilt.params import RecogniserParams
 from ilt.tools.export.combine import combine, truncate, write_adapter
-from ilt.tools.export.heard import heard_by_recogniser
+from ilt.tools.export.decoding import decode_exported, decode_with_pipeline
+from ilt.tools.export.options import ExportOptions
 from ilt.tools.export.parity import measure
+from ilt.tools.export.source import Source, base_config
+from ilt.tools.export.write import write_form
 
 NEEDS_EXPORT = "the extra `export` is not installed"
 
@@ -42,7 +45,7 @@ def chain(base_folder, base_model, tmp_path_factory):
     from peft import LoraConfig, get_peft_model
 
     root = tmp_path_factory.mktemp("chain")
-    (root / "data").mkdir()
+    (root / "data" / "models").mkdir(parents=True)
     (root / "data" / "models" / "demo-whisper").symlink_to(base_folder.resolve())
     shapes = (
         ("focus", 4, 8.0, ["q_proj", "v_proj", "fc1"]),
@@ -77,7 +80,7 @@ def _write_utterances(table):
 @pytest.fixture(scope="module")
 def repository(chain, spoken_table, write_params):
     """The chain with what an export reads beside: utterances, label tables, an evaluation, parameters."""
-    write_params(chain, {"model.device": "cpu", "model.decode_batch": 4})
+    write_params(chain, {"model.decode_batch": 4})
     gain = {"micro": 0.2, "low": 0.1, "high": 0.3}
     rates = {"micro": 0.25, "macro": 0.3}
     with pytest.MonkeyPatch.context() as patch:
@@ -87,8 +90,8 @@ def repository(chain, spoken_table, write_params):
         for name in ("selected", "corrected"):
             paths.labels("it1", name).parent.mkdir(parents=True, exist_ok=True)
             spoken_table.select("id", "text").write_parquet(paths.labels("it1", name))
-        found = {"test": rates, "dev": rates, "retention": {"micro": None, "macro": None}, "gain": gain}
-        paths.write_json(paths.evaluation("it1"), found)
+        figures = {"test": rates, "dev": rates, "retention": {"micro": None, "macro": None}, "gain": gain}
+        paths.write_json(paths.evaluation("it1"), figures)
         audio = spoken_table["audio"].struct.field("bytes")[0]
         (chain / "speech.flac").write_bytes(audio)
         samples, rate = soundfile.read(chain / "speech.flac")
@@ -132,15 +135,11 @@ def merged_weights(base_model, chain):
     return model.state_dict()
 
 
-def _linear(model):
-    return [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
-
-
 def test_one_adapter_is_the_whole_lineage(base_model, chain, merged_weights, tmp_path, monkeypatch):
     monkeypatch.chdir(chain)
     lineage = read_lineage(paths.lineage("it1"))
     whole = combine(lineage)
-    write_adapter(whole, lineage, _linear(base_model), tmp_path)
+    write_adapter(whole, lineage, tmp_path)
     weights = _weights_with_adapter(base_model, tmp_path)
     assert set(weights) == set(merged_weights)
     for name, weight in merged_weights.items():
@@ -163,7 +162,7 @@ def test_a_cut_adapter_is_the_nearest_one_and_says_what_it_lacks(
     errors = []
     for rank in (8, 3):
         cut = truncate(whole, rank)
-        write_adapter(cut, lineage, _linear(base_model), tmp_path / str(rank))
+        write_adapter(cut, lineage, tmp_path / str(rank))
         weights = _weights_with_adapter(base_model, tmp_path / str(rank))
         true = _difference(weights, merged_weights) / _difference(merged_weights, before)
         assert cut.error == pytest.approx(true, rel=1e-3)
@@ -208,7 +207,7 @@ def test_other_families_have_one_adapter_too(tmp_path):
         merge_adapters(merged, [folder])
         links.append(AdapterLink(str(folder), ""))
     lineage = Lineage("qwen", "main", None, tuple(links))
-    write_adapter(combine(lineage), lineage, _linear(model), tmp_path / "all")
+    write_adapter(combine(lineage), lineage, tmp_path / "all")
     weights = PeftModel.from_pretrained(model, str(tmp_path / "all")).merge_and_unload().state_dict()
     for name, weight in merged.state_dict().items():
         torch.testing.assert_close(weights[name], weight, atol=1e-5, rtol=0)
@@ -280,9 +279,9 @@ def test_a_language_that_is_taken_for_another_is_exported_and_transcribed(
     monkeypatch.chdir(root)
     english = UTTERANCE_TABLE.read(paths.UTTERANCES).filter(pl.col("language") == "en")
     _write_utterances(english.with_columns(language=pl.lit("pcm")))
-    write_params(root, {"model.device": "cpu", "languages": {"pcm": {"as": "en"}}})
+    write_params(root, {"languages": {"pcm": {"as": "en"}}})
     _exported(form, "out", "--tolerance", "1000")
-    assert "pcm is taken for en" in (root / "out" / "README.md").read_text(encoding="utf-8")
+    assert "pcm is decoded as en" in (root / "out" / "README.md").read_text(encoding="utf-8")
     assert '"en"' in _snippet(root / "out")
     assert _run_snippet(root / "out")
     if form != "merged":
@@ -304,20 +303,13 @@ def test_a_language_that_is_taken_for_another_is_exported_and_transcribed(
 def test_the_base_in_ctranslate2_says_what_the_base_says(within, spoken_table):
     """The demo's base has a vocabulary and a context of its own, which faster-whisper knows nothing of."""
     pytest.importorskip("faster_whisper", reason=NEEDS_EXPORT)
-    from transformers import AutoConfig
-
-    from ilt.tools.export.heard import heard_by
-    from ilt.tools.export.write import write_form
-
-    lineage, model = (
-        base_lineage("data/models/demo-whisper", None),
-        RecogniserParams(id="data/models/demo-whisper", decode_batch=1),
-    )
+    lineage = base_lineage("data/models/demo-whisper", None)
+    model = RecogniserParams(id="data/models/demo-whisper", decode_batch=1)
+    source = Source("base", lineage, *base_config(lineage), model, spoken_table, ["de", "en", "es"])
     folder = within / "base-int8"
-    config = AutoConfig.from_pretrained("data/models/demo-whisper")
-    write_form("ctranslate2", lineage, model, config, folder, quantization="int8")
-    ours = heard_by_recogniser(lineage, spoken_table, model, "pipeline")
-    theirs = heard_by("ctranslate2", "whisper", folder, spoken_table, model, lineage)
+    write_form(ExportOptions("ctranslate2", folder, quantization="int8"), source, folder)
+    ours = decode_with_pipeline(lineage, spoken_table, model, "pipeline")
+    theirs = decode_exported("ctranslate2", folder, source)
     parity = measure(spoken_table, ours, theirs, "basic")
     assert parity.pipeline < 0.2  # it does know these voices
     assert parity.identical >= 5 / 6
@@ -329,7 +321,7 @@ def test_the_base_in_ctranslate2_says_what_the_base_says(within, spoken_table):
 def test_over_the_tolerance_nothing_is_written(within, spoken_table, monkeypatch):
     """A rank of 1 loses what the adapters do. The references are the texts of the model itself."""
     model = RecogniserParams(id="data/models/demo-whisper")
-    texts = heard_by_recogniser(read_lineage(paths.lineage("it1")), spoken_table, model, "pipeline")
+    texts = decode_with_pipeline(read_lineage(paths.lineage("it1")), spoken_table, model, "pipeline")
     assert texts != spoken_table["text"].to_list()
     monkeypatch.setattr(paths, "UTTERANCES", paths.CORPUS / "own.parquet")
     own = spoken_table.with_columns(split=pl.lit("dev"), text=pl.Series(texts))
@@ -402,5 +394,5 @@ def test_a_family_without_the_form_is_refused(tmp_path):
     Qwen2AudioConfig().save_pretrained(str(tmp_path / "qwen"))
     (tmp_path / "qwen" / "model.safetensors").write_bytes(b"")
     base_lineage(str(tmp_path / "qwen"), None).write(paths.lineage("other"))
-    with pytest.raises(IltError, match=r"no such form of a qwen2-audio model.*--to merged and --to adapter"):
+    with pytest.raises(IltError, match=r"no such form of a qwen2_audio model.*--to merged and --to adapter"):
         _export("other", "--to", "ctranslate2", "--output", "never")

@@ -181,14 +181,16 @@ def test_not_even_one_utterance_in_memory_is_an_error_that_says_what_to_do(load,
 )
 def test_a_stage_that_is_out_of_memory_says_what_to_do(tmp_path, stage, raised, said):
     """Where it is not a batch that is too much: while weights are loaded, in the optimiser's first step."""
-    (tmp_path / "data" / "plan").mkdir(parents=True)
-    (tmp_path / "data" / "plan" / f"{stage}.json").write_text("{}", encoding="utf-8")
     code = f"""
+from dataclasses import replace
 import torch
-from ilt.stages._stage import run_stage
-def body(stage):
+from ilt import paths
+from ilt.stages._stage import Plan, run_stage, stage_named
+def body(run):
     raise {raised}
-run_stage("{stage}", body, iterated=False)
+stage = replace(stage_named("{stage}"), body=body, iterated=False, plan=Plan)
+paths.write_json(paths.plan("{stage}"), {{"parameters": {{}}, "code": stage.code(Plan())}})
+run_stage(stage)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from typer.testing import CliRunner
 
 from ilt.cli import app
 from ilt.corpus.audio import RATE, read_audio
+from ilt.corpus.vad import loud_activity
 from ilt.errors import IltError
-from ilt.tools.transcribe.cut import FRAME, cut, levels, speech_frames
+from ilt.tools.transcribe.command import cut_pieces
 from ilt.tools.transcribe.formats import Segment, Transcript
 from ilt.tools.transcribe.reading import audio_blocks
 
@@ -76,11 +79,11 @@ def test_a_long_file_is_transcribed_whole_with_its_times(files, recording, base_
         "--output",
         output,
     )
-    found, (samples, spoken) = json.loads(output.read_text(encoding="utf-8")), recording
-    assert found["duration"] == pytest.approx(len(samples) / RATE, abs=0.1)
-    assert found["text"] == " ".join(text for _, _, text in spoken)
-    assert [s["text"] for s in found["segments"]] == [text for _, _, text in spoken]
-    for segment, (start, end, _) in zip(found["segments"], spoken, strict=True):
+    transcript, (samples, spoken) = json.loads(output.read_text(encoding="utf-8")), recording
+    assert transcript["duration"] == pytest.approx(len(samples) / RATE, abs=0.1)
+    assert transcript["text"] == " ".join(text for _, _, text in spoken)
+    assert [s["text"] for s in transcript["segments"]] == [text for _, _, text in spoken]
+    for segment, (start, end, _) in zip(transcript["segments"], spoken, strict=True):
         assert segment["start"] == pytest.approx(start, abs=0.15)
         assert segment["end"] == pytest.approx(end, abs=0.15)
         assert segment["finished"]
@@ -126,7 +129,7 @@ def test_times_over_an_hour_and_marks_in_the_text():
     assert len(json.loads(transcript.written("json"))["segments"]) == 2
 
 
-@pytest.mark.parametrize("limit", [100, 600])
+@pytest.mark.parametrize("limit", [1.0, 6.0])
 @pytest.mark.parametrize("kind", ["talk", "tone", "noise", "speech without a pause"])
 def test_what_is_not_quiet_is_in_exactly_one_piece(recording, limit, kind):
     rng = np.random.default_rng(1)
@@ -137,18 +140,17 @@ def test_what_is_not_quiet_is_in_exactly_one_piece(recording, limit, kind):
         "noise": 0.1 * rng.standard_normal(20 * RATE),
         "speech without a pause": np.concatenate([talk[np.abs(talk) > 0.003]] * 3),
     }[kind].astype(np.float32)
-    level = levels([samples[: RATE // 3], samples[RATE // 3 :]])
-    assert len(level) == -(-len(samples) // FRAME)
-    mask = speech_frames("energy", level, lambda: iter([samples]))
-    assert mask.any()
-    pieces = cut(level, mask, limit)
-    covered = np.zeros(len(level), int)
-    for piece in pieces:
-        assert 0 < piece.end - piece.start <= limit
+    activity = loud_activity([samples[: RATE // 3], samples[RATE // 3 :]])
+    assert activity.samples == len(samples)
+    assert len(activity.speech) == -(-len(samples) // activity.frame)
+    assert activity.speech.any()
+    covered = np.zeros(len(samples), int)
+    for piece in cut_pieces(activity, limit):
+        assert 0 < piece.end - piece.start <= limit * RATE
         assert piece.start <= piece.speech_start < piece.speech_end <= piece.end
         covered[piece.start : piece.end] += 1
     assert covered.max() == 1
-    assert covered[mask].min() == 1
+    assert covered[np.repeat(activity.speech, activity.frame)[: len(samples)]].min() == 1
 
 
 def test_silence_has_no_text(tmp_path, base_folder):
@@ -238,3 +240,28 @@ def test_an_exported_form_that_is_not_a_model_is_refused(files, tmp_path):
     (tmp_path / "ilt_export.json").write_text('{"form": "ctranslate2"}')
     with pytest.raises(IltError, match="exported ctranslate2; a merged one is needed"):
         _run(files / "talk.flac", "--model", tmp_path, "--language", "en")
+
+
+def test_code_that_a_model_brings_along_is_never_run_and_never_asked_for(files, base_folder, tmp_path, monkeypatch):
+    """A model of an unknown type, and a Whisper whose files name classes of their own."""
+    folder, mark = shutil.copytree(base_folder, tmp_path / "foreign"), tmp_path / "was-run"
+    (folder / "custom.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *prompt: asked.append(prompt) or "y")
+    classes = {
+        "config.json": {"AutoConfig": "custom.Config", "AutoModelForSpeechSeq2Seq": "custom.Model"},
+        "processor_config.json": {"AutoProcessor": "custom.Processor"},
+        "tokenizer_config.json": {"AutoTokenizer": ["custom.Tokenizer", None]},
+    }
+    for name, auto_map in classes.items():
+        values = json.loads((folder / name).read_text()) | {"auto_map": auto_map}
+        (folder / name).write_text(json.dumps(values))
+    assert "two six zero" in _run(files / "talk.flac", "--language", "en", "--model", folder)
+    values = json.loads((folder / "config.json").read_text()) | {"model_type": "unheard-of"}
+    (folder / "config.json").write_text(json.dumps(values))
+    with pytest.raises(
+        IltError, match=r"'unheard-of' model; supported: .*code of its own \(auto_map\), which is never"
+    ):
+        _run(files / "talk.flac", "--language", "en", "--model", folder)
+    assert not asked and not mark.exists()

@@ -32,7 +32,8 @@ def _family(model_id: str, config: dict[str, Any], given: str | None) -> str:
     if family is None:
         raise IltError(f"model.id: {model_id} has no config.json that says its model_type; is this a model's folder?")
     if family not in FAMILIES:
-        raise IltError(f"model.id: {model_id} is a {family!r} model; supported: {', '.join(FAMILIES)}")
+        code = "; it brings code of its own (auto_map), which is never run" if config.get("auto_map") else ""
+        raise IltError(f"model.id: {model_id} is a {family!r} model; supported: {', '.join(FAMILIES)}{code}")
     return str(family)
 
 
@@ -54,16 +55,6 @@ def load_recogniser(lineage: Lineage, params: RecogniserParams) -> Recogniser:
     Language adapters are switched batch by batch; see `ilt.asr.language_adapters`.
     Raises IltError where there is no such model, or one of an architecture that is not supported.
     """
-    from transformers import AutoConfig
-
-    require_model(lineage.id, lineage.revision)
-    try:
-        config = AutoConfig.from_pretrained(lineage.id, revision=lineage.revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise IltError(
-            f"model.id: cannot load {lineage.id!r}: {str(error).splitlines()[0]} "
-            "Give a local folder, or a hub id where the hub can be reached."
-        ) from None
-    family = FAMILIES.load(_family(lineage.id, {"model_type": config.model_type}, None))
-    recogniser: Recogniser = family(lineage, params)
+    family = _family(lineage.id, require_model(lineage.id, lineage.revision), None)
+    recogniser: Recogniser = FAMILIES.load(family)(lineage, params)
     return recogniser

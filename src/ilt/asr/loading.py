@@ -48,7 +48,8 @@ def load_weights(kind: type[M], lineage: Lineage, params: RecogniserParams) -> t
     load = revision_of(lineage)
     stored = stored_dtype(AutoConfig.from_pretrained(lineage.id, trust_remote_code=False, **load))
     as_stored = stored == dtype and not lineage.adapter_languages
-    model = kind.from_pretrained(lineage.id, use_safetensors=True, dtype=dtype if as_stored else torch.float32, **load)
+    read_as = dtype if as_stored else torch.float32
+    model = kind.from_pretrained(lineage.id, use_safetensors=True, dtype=read_as, trust_remote_code=False, **load)
     shared = lineage.shared.adapters
     merge_adapters(model, [Path(link.path) for link in shared], [link.scale for link in shared])
     language_adapters = LanguageAdapters(model, lineage) if lineage.adapter_languages else None

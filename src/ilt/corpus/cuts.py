@@ -1,8 +1,4 @@
-"""Long recordings of the pool, cut where nobody speaks.
-
-Silero VAD gives each 32 ms the probability that somebody speaks. What becomes a cut is decided here, since
-Silero's own timestamps drop short speech, and what is dropped cannot be labelled.
-"""
+"""Cuts of long recordings in pauses: of the pool into utterances, of files into what a model takes at once."""
 
 from __future__ import annotations
 
@@ -13,41 +9,49 @@ import numpy as np
 
 from ilt.corpus.audio import RATE, audio_seconds, read_blocks
 from ilt.corpus.formats.row import Row
-from ilt.corpus.vad import FRAME, VoiceActivity
+from ilt.corpus.vad import FRAME, VoiceActivity, speech_frames
 from ilt.errors import IltError, Problem
 from ilt.params import CutParams
 
-__all__ = ["Cutter", "cut_spans", "speech_frames"]
-
-HYSTERESIS = 0.15
-"""Speech goes on until the probability falls this far below the threshold, as in Silero's own code."""
+__all__ = ["Cutter", "cut_spans", "speech_frames", "speech_spans"]
 
 
-def speech_frames(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """Which frames are speech, (frames,) bool: from `threshold` on, until `HYSTERESIS` below it."""
-    high, low = probabilities >= threshold, probabilities < threshold - HYSTERESIS
-    # Each frame takes the state of the last frame that decided one; before the first nobody speaks.
-    decided = np.where(high | low, np.arange(len(probabilities)), -1)
-    last = np.maximum.accumulate(decided) if len(decided) else decided
-    return np.where(last >= 0, high[last], False)
+def _quietest(speech: np.ndarray, loudness: np.ndarray, start: int, stop: int) -> int:
+    """Return the frame between start and stop where a word is least likely cut: the middle of the longest pause."""
+    edges = np.flatnonzero(np.diff(np.r_[False, ~speech[start:stop], False].astype(np.int8)))
+    if len(edges):
+        starts, ends = edges[::2], edges[1::2]
+        longest = int((ends - starts).argmax())
+        return start + int(starts[longest] + ends[longest]) // 2
+    return start + int(loudness[start:stop].argmin())
 
 
-def _quietest(probabilities: np.ndarray, start: int, stop: int) -> int:
-    """The frame between start and stop where a word is least likely cut: the middle of the longest quiet."""
-    quiet = np.flatnonzero(np.diff(np.r_[False, probabilities[start:stop] < 0.35, False].astype(np.int8)))
-    if len(quiet):
-        starts, ends = quiet[::2], quiet[1::2]
-        at = int((ends - starts).argmax())
-        return start + int(starts[at] + ends[at]) // 2
-    return start + int(probabilities[start:stop].argmin())
+def speech_spans(speech: np.ndarray, loudness: np.ndarray, pause: float, room: int) -> list[tuple[int, int]]:
+    """Return the first frame of each span of speech, and the one behind its last, in order.
+
+    speech: (frames,) bool. loudness: (frames,), where it is least a cut disturbs least. pause: frames; longer ones
+    end a span. room: frames that no span is longer than. Every frame of speech is in exactly one span. Speech
+    without a pause for longer than `room` is cut where it is quietest in the second half of what fits.
+    """
+    spoken = np.flatnonzero(speech)
+    if not len(spoken):
+        return []
+    spans = []
+    for region in np.split(spoken, np.flatnonzero(np.diff(spoken) > pause) + 1):
+        start, stop = int(region[0]), int(region[-1]) + 1
+        while stop - start > room:
+            at = _quietest(speech, loudness, start + room // 2, start + room)
+            spans.append((start, at))
+            start = at
+        spans.append((start, stop))
+    return spans
 
 
 def cut_spans(probabilities: np.ndarray, params: CutParams, limit: float) -> list[tuple[float, float]]:
-    """Start and end in seconds of each cut, padding included, in order.
+    """Return start and end in seconds of each cut, padding included, in order.
 
-    probabilities: of speech, one a frame. limit: seconds that no cut is longer than.
-    Every frame of speech is in a cut. Speech without a pause for longer than `limit` is cut where it is
-    quietest in the second half of what fits, and both sides keep the padding over that place.
+    probabilities: of speech, one a frame. limit: seconds that no cut is longer than. Where speech without a pause
+    is cut, both sides keep the padding over that place.
     """
     frame = FRAME / RATE
     room = int((limit - 2 * params.padding) / frame)
@@ -56,26 +60,15 @@ def cut_spans(probabilities: np.ndarray, params: CutParams, limit: float) -> lis
             f"corpus.cut.padding: {params.padding:g} s on both sides leave no room in cuts of {limit:g} s; "
             "make it smaller"
         )
-    spoken = np.flatnonzero(speech_frames(probabilities, params.threshold))
-    if not len(spoken):
-        return []
-    breaks = np.flatnonzero(np.diff(spoken) > params.pause / frame) + 1
-    spans = []
-    for region in np.split(spoken, breaks):
-        start, stop = int(region[0]), int(region[-1]) + 1
-        while stop - start > room:
-            at = _quietest(probabilities, start + room // 2, start + room)
-            spans.append((start, at))
-            start = at
-        spans.append((start, stop))
-    end = len(probabilities) * frame
+    speech, end = speech_frames(probabilities, params.threshold), len(probabilities) * frame
     return [
-        (max(0.0, start * frame - params.padding), min(end, stop * frame + params.padding)) for start, stop in spans
+        (max(0.0, start * frame - params.padding), min(end, stop * frame + params.padding))
+        for start, stop in speech_spans(speech, probabilities, params.pause / frame, room)
     ]
 
 
 class Cutter:
-    """Makes several rows of a pool row that is too long; leaves all others alone."""
+    """Cuts a pool row that is too long into several rows; leaves all others alone."""
 
     def __init__(self, params: CutParams, longest: float) -> None:
         self.params, self.longest = params, min(longest, params.max_duration)
@@ -106,6 +99,6 @@ class Cutter:
                 id=f"{row.id}-{round(1000 * start):08d}-{round(1000 * end):08d}",
                 offset=offset + start,
                 duration=end - start,
-                text=None,  # what was said in the whole is not what is said here
+                text=None,  # the text of the whole is not that of a part
                 cut_of=row.id,
             )

@@ -1,4 +1,4 @@
-"""What figures were measured on, to stand beside them."""
+"""The machine that figures were measured on, to stand beside them."""
 
 from __future__ import annotations
 

@@ -16,43 +16,40 @@ from ilt.errors import IltError
 from ilt.params import LoraParams
 from ilt.paths import replacing
 
-__all__ = ["add_lora", "load_lora", "save_adapter", "scaled"]
+__all__ = ["add_lora", "load_lora", "lora_targets", "save_adapter", "scaled"]
 
 
-def _linear_layers(recogniser: Recogniser, lora: LoraParams) -> set[str]:
-    """Return the last names of the linear layers that may be adapted.
+def lora_targets(model: torch.nn.Module, lora: LoraParams, encoder_prefix: str, model_id: str) -> list[str]:
+    """Return the last names of the linear layers that `lora` adapts.
 
-    Raises IltError where `lora.target_modules` names one whose weight another module has too.
+    Raises IltError where the model has none of them, and for one whose weight another module has too.
     """
-    model = recogniser.model
     uses = Counter(id(weight) for module in model.modules() for weight in module._parameters.values())
     linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     own = {name for name, module in linear.items() if uses[id(module.weight)] == 1}
     tied = {name.rpartition(".")[2] for name in linear.keys() - own}
     if refused := sorted(set(lora.target_modules) & tied):
         raise IltError(
-            f"lora.target_modules: {', '.join(refused)} of {recogniser.lineage.id} shares its weight with "
+            f"lora.target_modules: {', '.join(refused)} of {model_id} shares its weight with "
             "another module (an output layer with the embedding), which merging changes too: leave it out"
         )
     if not lora.encoder:
-        own = {name for name in own if not name.startswith(recogniser.encoder_prefix)}
-    return {name.rpartition(".")[2] for name in own}
-
-
-def add_lora(recogniser: Recogniser, lora: LoraParams, seed: int) -> Any:
-    """Return the model with a fresh LoRA, which changes nothing yet.
-
-    Raises IltError where the model has none of `lora.target_modules`.
-    """
-    from peft import LoraConfig, get_peft_model
-
-    layers = _linear_layers(recogniser, lora)
+        own = {name for name in own if not name.startswith(encoder_prefix)}
+    layers = {name.rpartition(".")[2] for name in own}
     targets = sorted(set(lora.target_modules) & layers)
     if not targets:
         raise IltError(
-            f"lora.target_modules {lora.target_modules}: {recogniser.lineage.id} has no linear layer of such "
-            f"a name; it has {', '.join(sorted(layers))}"
+            f"lora.target_modules {lora.target_modules}: {model_id} has no linear layer of such a name; it has "
+            f"{', '.join(sorted(layers))}"
         )
+    return targets
+
+
+def add_lora(recogniser: Recogniser, lora: LoraParams, seed: int) -> Any:
+    """Return the model with a fresh LoRA, which changes nothing yet. Raises IltError as `lora_targets` does."""
+    from peft import LoraConfig, get_peft_model
+
+    targets = lora_targets(recogniser.model, lora, recogniser.encoder_prefix, recogniser.lineage.id)
     config = LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha or 2 * lora.r,  # type: ignore[arg-type]

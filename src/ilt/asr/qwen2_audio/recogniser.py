@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import AutoProcessor, Qwen2AudioForConditionalGeneration
+from transformers import Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor
 from transformers.cache_utils import DynamicCache
 
 from ilt.asr.context import audio_context
@@ -59,7 +59,7 @@ class Qwen2AudioRecogniser:
         self.lineage, self.params = lineage, params
         model, self.language_adapters = load_weights(Qwen2AudioForConditionalGeneration, lineage, params)
         self.model, self.device = model, model.device
-        processor = AutoProcessor.from_pretrained(lineage.id, **revision_of(lineage))
+        processor = Qwen2AudioProcessor.from_pretrained(lineage.id, trust_remote_code=False, **revision_of(lineage))
         self.extractor, self.tokenizer = processor.feature_extractor, processor.tokenizer
         ends = model.generation_config.eos_token_id
         self.vocabulary = Qwen2AudioVocabulary(

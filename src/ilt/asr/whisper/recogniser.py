@@ -47,13 +47,13 @@ class WhisperRecogniser:
         self.lineage, self.params = lineage, params
         model, self.language_adapters = load_weights(WhisperForConditionalGeneration, lineage, params)
         self.model, self.device, load = model, model.device, revision_of(lineage)
-        self.extractor = WhisperFeatureExtractor.from_pretrained(lineage.id, **load)
+        self.extractor = WhisperFeatureExtractor.from_pretrained(lineage.id, trust_remote_code=False, **load)
         if self.extractor.feature_size != model.config.num_mel_bins:
             raise IltError(
                 f"model.id: {lineage.id} takes {model.config.num_mel_bins} mel bins, but its "
                 f"preprocessor_config.json makes {self.extractor.feature_size}; take both from one checkpoint"
             )
-        self.tokenizer = WhisperTokenizer.from_pretrained(lineage.id, **load)
+        self.tokenizer = WhisperTokenizer.from_pretrained(lineage.id, trust_remote_code=False, **load)
         self.vocabulary = WhisperVocabulary(
             lineage.id, self.tokenizer, model.config, model.generation_config, params.languages, self.device
         )

@@ -84,12 +84,16 @@ def build_processor(recipe: Qwen2AudioRecipe) -> Qwen2AudioProcessor:
     codes = [f"<|{code}|>" for code in LANGUAGES]
     tokenizer.add_special_tokens({"additional_special_tokens": [*SPECIAL, *codes]})
     tokenizer.add_tokens([BASE_PROMPT.partition(" <|")[0]])  # the instruction is one token: it is in every prompt
-    return Qwen2AudioProcessor(WhisperFeatureExtractor.from_pretrained(recipe.encoder), tokenizer)
+    return Qwen2AudioProcessor(
+        WhisperFeatureExtractor.from_pretrained(recipe.encoder, trust_remote_code=False), tokenizer
+    )
 
 
 def build_model(recipe: Qwen2AudioRecipe, processor: Qwen2AudioProcessor) -> Qwen2AudioForConditionalGeneration:
     """Return the encoder as it was trained, with an untrained language model behind it."""
-    source = WhisperForConditionalGeneration.from_pretrained(recipe.encoder, dtype=torch.float32)
+    source = WhisperForConditionalGeneration.from_pretrained(
+        recipe.encoder, dtype=torch.float32, trust_remote_code=False
+    )
     encoder, tokenizer = source.config, processor.tokenizer
     ids = tokenizer.convert_tokens_to_ids
     end = ids("<|endoftext|>")

@@ -1,4 +1,4 @@
-"""What is there and what is not: programs, formats, optional packages, the languages of the model."""
+"""Checks of what a project needs: programs, formats, optional packages, the languages of the model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import polars as pl
 from ilt import paths
 from ilt.asr.languages import check_languages, known_languages
 from ilt.errors import IltError
-from ilt.params import Params
+from ilt.params import Resolved
 
 __all__ = ["Finding", "extras", "languages", "programs"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. state: broken stops the model from running, missing does not."""
+    """The result of one check. state: broken stops the model from running, missing does not."""
 
     name: str
     state: Literal["ok", "missing", "broken"]
@@ -28,12 +28,12 @@ class Finding:
 
 
 def programs() -> Iterator[Finding]:
-    """Programs and libraries that the pipeline uses, and how to get them."""
+    """Check the programs and libraries that the pipeline uses; what is missing comes with how to get it."""
     for name in ("git", "dvc"):
-        found = shutil.which(name)
+        path = shutil.which(name)
         how = "apt-get install git" if name == "git" else "pip install dvc, or activate the environment"
         missing = f"not found; `dvc repro` needs it: {how}"
-        yield Finding(name, "ok" if found else "missing", found or missing)
+        yield Finding(name, "ok" if path else "missing", path or missing)
     yield _espeak()
     import soundfile
 
@@ -46,7 +46,7 @@ def programs() -> Iterator[Finding]:
 
 
 def _espeak() -> Finding:
-    """Whether the library that the demo corpus speaks with can be loaded; a path alone says little."""
+    """Load the library that the demo corpus speaks with; its path alone says little."""
     from ilt.demo.espeak import load
 
     try:
@@ -56,7 +56,7 @@ def _espeak() -> Finding:
 
 
 def extras() -> Iterator[Finding]:
-    """The optional extras of this package, and which of their packages are not installed."""
+    """Check the optional extras of this package for packages that are not installed."""
     from packaging.requirements import Requirement
 
     try:
@@ -77,33 +77,37 @@ def extras() -> Iterator[Finding]:
         yield Finding(f"extra {extra}", "missing" if absent else "ok", what)
 
 
-def _wanted(params: Params) -> tuple[list[str], str]:
-    """The languages that the parameters ask for, and where that was read."""
-    if params.corpus.source == "demo":
-        return sorted(params.corpus.demo.languages), "corpus.demo.languages"
-    if paths.UTTERANCES.is_file() and _read_last(params):
+def _wanted(resolved: Resolved) -> tuple[list[str], str]:
+    """Return the languages that the parameters ask for, and where that was read."""
+    corpus = resolved.params.corpus
+    if corpus.source == "demo":
+        return sorted(corpus.demo.languages), "corpus.demo.languages"
+    if paths.UTTERANCES.is_file() and _is_current(resolved):
         codes = pl.scan_parquet(paths.UTTERANCES).select(pl.col("language").unique().sort()).collect()
         return codes["language"].to_list(), str(paths.UTTERANCES)
-    return sorted(params.language_alias), "languages; `ilt validate` checks those of the corpus"
+    return sorted(resolved.language_alias()), "languages; `ilt validate` checks those of the corpus"
 
 
-def _read_last(params: Params) -> bool:
-    """Whether the table of utterances is of the source that the parameters name."""
+def _is_current(resolved: Resolved) -> bool:
+    """Return whether the utterance table was made from the source that the parameters name."""
+    from ilt.stages.corpus import relevant
+
     path = paths.plan("corpus")
-    told = paths.read_json(path)["corpus"] if path.is_file() else {}
-    now = params.corpus.model_dump(mode="json")
-    return all(told.get(key) == now[key] for key in ("source", "manifest", "sources"))
+    planned = paths.read_json(path)["parameters"]["corpus"] if path.is_file() else {}
+    corpus = relevant(resolved.params.corpus).model_dump(mode="json")
+    return all(planned.get(key) == corpus[key] for key in ("source", "manifest", "sources"))
 
 
-def languages(params: Params) -> Finding:
-    """Whether the model has every language that the parameters ask for."""
-    known = known_languages(params.model.id, params.model.revision)
-    codes, where = _wanted(params)
+def languages(resolved: Resolved) -> Finding:
+    """Check that the model has every language that the parameters ask for."""
+    model, alias = resolved.params.model, resolved.language_alias()
+    known = known_languages(model.id, model.revision)
+    codes, source = _wanted(resolved)
     try:
-        check_languages(codes, known, params.language_alias, params.model.id)
+        check_languages(codes, known, alias, model.id)
     except IltError as error:
         return Finding("languages", "broken", str(error))
     if known is None:
-        return Finding("languages", "ok", f"cannot be told before the model is loaded ({where})")
-    mapped = [f"{code} taken for {other}" for code, other in params.language_alias.items()]
-    return Finding("languages", "ok", "; ".join([f"{', '.join(codes) or 'none'} ({where})", *mapped]))
+        return Finding("languages", "ok", f"cannot be told before the model is loaded ({source})")
+    mapped = [f"{code} decoded as {other}" for code, other in alias.items()]
+    return Finding("languages", "ok", "; ".join([f"{', '.join(codes) or 'none'} ({source})", *mapped]))

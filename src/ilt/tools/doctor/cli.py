@@ -18,19 +18,14 @@ def doctor(
     """Say what this machine can run, and what is missing. Exit status 1: the configured model cannot run."""
     from ilt.params import load_params
     from ilt.tools.doctor.command import examine
-    from ilt.tools.doctor.show import print_report
+    from ilt.tools.doctor.show import print_report, to_json
 
     if form not in ("text", "json"):
         raise IltError(f"--format {form!r}: there are text, json")
-    found = examine(load_params(), seconds)
+    report = examine(load_params(), seconds)
     if form == "json":
-        import json
-        from dataclasses import asdict
-
-        plain = {"machine": asdict(found["machine"])}
-        rows = {key: [asdict(one) for one in found[key]] for key in ("findings", "verdicts")}
-        print(json.dumps(plain | rows, indent=2, ensure_ascii=False))
+        print(to_json(report))
     else:
-        print_report(found, seconds)
-    if any(one.state == "broken" for one in found["findings"]):
+        print_report(report, seconds)
+    if any(finding.state == "broken" for finding in report.findings):
         raise typer.Exit(1)

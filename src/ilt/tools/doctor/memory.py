@@ -1,4 +1,4 @@
-"""How much memory a model takes, from its shape alone: for loading, labelling, and training an adapter.
+"""Memory estimates from a model's shape: for loading, labelling, and training an adapter.
 
 Sources: activations of a transformer layer, Korthikanti et al. 2022 (arXiv 2205.05198), equations 1 and 2,
 less the dropout masks, which these models do not need; the same count for a layer with SwiGLU (Shazeer 2020,
@@ -8,11 +8,11 @@ arXiv 2002.05202); Adam's two moments in float32, Rajbhandari et al. 2020 (arXiv
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ilt.params import TrainParams
-from ilt.tools.doctor.shapes import Linear, Shape, Stack
+from ilt.tools.doctor.shape import Shape, Stack
 
 __all__ = [
     "Batch",
@@ -25,16 +25,16 @@ __all__ = [
 
 
 MOMENTARY = 1.5
-"""What a training step takes at its peak over what it keeps for the way back: gradients of activations and
-what an allocator does not give back at once. Measured by `benchmarks/memory.py`."""
+"""Peak of a training step over what it keeps for the way back: gradients of activations, and what an allocator
+does not give back at once. Measured by `benchmarks/memory.py`."""
 
 RUNTIME = 100 * 2**20
-"""What torch itself takes for the first optimiser step; measured in the same way."""
+"""Bytes that torch itself takes for the first optimiser step; measured in the same way."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What goes through a model at once.
+    """One batch.
 
     positions: of the encoder, for each utterance. tokens: of each text; for Whisper with its prompt.
     prompt:    tokens before the text of a prompted model (`Shape.prompted`): instruction and audio.
@@ -64,7 +64,7 @@ class Estimate:
 
 
 def estimate_loading(shape: Shape, dtype: str, size: int) -> int:
-    """Bytes of main memory while the weights are loaded (`ilt.asr.loading`): float32, unless stored as used.
+    """Return bytes of main memory while the weights are loaded (`ilt.asr.loading`): float32, unless stored as used.
 
     dtype, size: name and bytes of the type that the model runs in.
     """
@@ -72,33 +72,42 @@ def estimate_loading(shape: Shape, dtype: str, size: int) -> int:
 
 
 def _scores(stack: Stack, queries: int, keys: int, size: int, eager: bool) -> int:
-    """Attention weights of one layer and utterance: SDPA never writes them out."""
+    """Return bytes of the attention weights of one layer and utterance: SDPA never writes them out."""
     return stack.heads * queries * keys * size if eager else 0
 
 
-def _copied(linears: Iterable[Linear], names: set[str], size: int) -> int:
-    """Bytes a position of the float32 copies that a LoRA keeps of its inputs, on a 16-bit model."""
-    return 4 * sum(linear.taken for linear in linears if linear.name in names) if size < 4 else 0
+def _copied(stack: Stack, adapted: Collection[str], size: int) -> tuple[int, int, int]:
+    """Return bytes of the float32 copies that a LoRA on a 16-bit model keeps of its inputs, of one layer.
+
+    For each position: of the layer itself; of what attends to an encoder; and for each encoder position.
+    """
+    copies = [0, 0, 0]
+    for name, linear in stack.linears.items():
+        if size < 4 and f"{stack.name}.0.{name}" in adapted:
+            part, _, last = name.partition(".")
+            at = (2 if last in ("k_proj", "v_proj") else 1) if part == "encoder_attn" else 0
+            copies[at] += 4 * linear.in_features
+    return copies[0], copies[1], copies[2]
 
 
 def _wide(stack: Stack) -> int:
-    """Numbers that a feed-forward block makes of a position: before and after the activation, and, gated,
+    """Return how many numbers a feed-forward block makes of a position: before and after the activation, and, gated,
     what it is multiplied by and the product."""
     return (4 if stack.gated else 2) * stack.feed_forward
 
 
-def _kept(stack: Stack, names: set[str], size: int) -> int:
-    """Bytes a position that one layer keeps for the way back, without attention weights.
+def _kept(stack: Stack, size: int) -> int:
+    """Return bytes a position that one layer keeps for the way back, without attention weights and copies.
 
     8 numbers of the width: inputs of both norms and both blocks, queries, keys, values (of all heads: those
     that heads share are repeated), what attention gives. RMS norms compute in float32.
     """
     norms = 2 * 4 * stack.width if stack.gated and size < 4 else 0
-    return (8 * stack.width + _wide(stack)) * size + norms + _copied(stack.linears, names, size)
+    return (8 * stack.width + _wide(stack)) * size + norms
 
 
 def _working(stack: Stack, positions: int, size: int, eager: bool) -> int:
-    """Bytes of one layer for one utterance with no way back: its input and its widest moment.
+    """Return bytes of one layer for one utterance without a way back: its input and its widest moment.
 
     That is in the feed-forward block, or in attention: weights before and after softmax.
     """
@@ -108,47 +117,45 @@ def _working(stack: Stack, positions: int, size: int, eager: bool) -> int:
 
 
 def estimate_labelling(shape: Shape, batch: Batch, size: int, eager: bool, beams: int = 1) -> Estimate:
-    """Decoding a batch to `batch.tokens` tokens. size: bytes of a number. Each beam has a cache of its own.
+    """Estimate the decoding of a batch to `batch.tokens` tokens. size: bytes of a number.
 
-    What is heard and, for a prompted model, the prompt go through a layer at a time. The cache holds keys and
-    values of all that was read and written; of a decoder, also of the encoder states.
+    Each beam has a cache of its own.
+    Audio and, for a prompted model, the prompt go through a layer at a time. The cache holds keys and values
+    of prompt and text; of a decoder, also of the encoder states.
     """
-    count, before = batch.utterances, batch.prompt
-    hears, writes = shape.hears, shape.writes
-    states = batch.positions * hears.width * size
-    heard = _working(hears, batch.positions, size, eager) + states
-    read = _working(writes, before, size, eager) + before * writes.width * size
-    seen = batch.tokens + (before if shape.prompted else batch.positions)
-    cache = 2 * writes.layers * seen * writes.key_width * size
+    count, encoder, decoder = batch.utterances, shape.encoder, shape.decoder
+    encoding = _working(encoder, batch.positions, size, eager) + batch.positions * encoder.width * size
+    reading = _working(decoder, batch.prompt, size, eager) + batch.prompt * decoder.width * size
+    cached = batch.tokens + (batch.prompt if shape.prompted else batch.positions)
+    cache = 2 * decoder.layers * cached * decoder.key_width * size
     # In float32: the masked logits, their logarithms and their exponentials, of one step.
     logits = shape.vocabulary * (size + 4 * 4)
     return Estimate(
-        shape.parameters * size, activations=count * max(heard, read), cache=count * beams * cache,
+        shape.parameters * size, activations=count * max(encoding, reading), cache=count * beams * cache,
         logits=count * beams * logits,
     )  # fmt: skip
 
 
-def _training_layers(shape: Shape, batch: Batch, names: set[str], size: int, eager: bool) -> tuple[int, int, int]:
-    """Bytes that one layer keeps for one utterance: encoder, decoder or language model; positions of that."""
-    hears, writes = shape.hears, shape.writes
+def _layer_bytes(shape: Shape, batch: Batch, adapted: Collection[str], size: int, eager: bool) -> tuple[int, int]:
+    """Return bytes that one layer of the encoder and one of the decoder keep for one utterance."""
+    encoder, decoder = shape.encoder, shape.decoder
     positions, length = batch.positions, batch.prompt + batch.tokens
-    heard = positions * _kept(hears, names, size) + _scores(hears, positions, positions, size, eager)
-    written = length * _kept(writes, names, size) + _scores(writes, length, length, size, eager)
-    if writes.cross:
-        d = writes.width
-        ours = [one for one in writes.crossed if one.name not in ("k_proj", "v_proj")]
-        theirs = [one for one in writes.crossed if one.name in ("k_proj", "v_proj")]
-        written += length * (6 * d * size + _copied(ours, names, size))
-        written += positions * (2 * d * size + _copied(theirs, names, size))
-        written += _scores(writes, length, positions, size, eager)
-    return heard, written, length
+    encoding = positions * (_kept(encoder, size) + _copied(encoder, adapted, size)[0])
+    encoding += _scores(encoder, positions, positions, size, eager)
+    own, attending, attended = _copied(decoder, adapted, size)
+    decoding = length * (_kept(decoder, size) + own) + _scores(decoder, length, length, size, eager)
+    if decoder.cross:
+        decoding += length * (6 * decoder.width * size + attending)
+        decoding += positions * (2 * decoder.width * size + attended)
+        decoding += _scores(decoder, length, positions, size, eager)
+    return encoding, decoding
 
 
 def trained_bytes(shape: Shape, params: TrainParams, size: int, full: bool = False) -> int:
-    """Bytes of what is trained, beside the weights that the model has anyway.
+    """Return bytes of what is trained, beside the weights that the model has anyway.
 
-    Of a LoRA value, gradient and two moments, in float32; of all weights (`full`) where they began, gradient
-    and two moments, as the weights are.
+    For a LoRA, value, gradient and two moments, in float32; for all weights (`full`), their start, gradient
+    and two moments, in the type of the weights.
     """
     return 4 * size * shape.parameters if full else 16 * shape.adapter_parameters(params.lora)
 
@@ -156,27 +163,24 @@ def trained_bytes(shape: Shape, params: TrainParams, size: int, full: bool = Fal
 def estimate_training(
     shape: Shape, params: TrainParams, batch: Batch, size: int, eager: bool, full: bool = False
 ) -> Estimate:
-    """Training an adapter, or all weights (`full`), on a batch with texts of `batch.tokens` tokens.
+    """Estimate the training of an adapter, or of all weights (`full`), on a batch with texts of `batch.tokens` tokens.
 
     Every layer keeps activations for the way back; with gradient checkpointing only its input, and one layer
     whole. An encoder without an adapter keeps nothing. Logits are those of the texts, not of a prompt.
     """
-    hears, writes = shape.hears, shape.writes
-    names = set() if full else set(params.lora.target_modules)  # whose inputs a LoRA copies
-    heard, written, length = _training_layers(shape, batch, names, size, eager)
-    adapted = full or (params.lora.encoder and not names.isdisjoint(one.name for one in hears.linears))
-    if not adapted:
-        first = _working(hears, batch.positions, size, eager)
-        kept = 0
+    encoder, decoder = shape.encoder, shape.decoder
+    adapted = () if full else shape.lora_layers(params.lora)
+    encoding, decoding = _layer_bytes(shape, batch, adapted, size, eager)
+    kept, first = encoder.layers * encoding, 0
+    if not full and not any(name.startswith(encoder.name) for name in adapted):
+        kept, first = 0, _working(encoder, batch.positions, size, eager)
     elif params.gradient_checkpointing:
-        first, kept = heard, hears.layers * batch.positions * hears.width * size
-    else:
-        first, kept = 0, hears.layers * heard
+        kept, first = encoder.layers * batch.positions * encoder.width * size, encoding
     if params.gradient_checkpointing:
-        kept += writes.layers * length * writes.width * size
-        activations = kept + max(first, written)
+        kept += decoder.layers * (batch.prompt + batch.tokens) * decoder.width * size
+        activations = kept + max(first, decoding)
     else:
-        activations = max(first, kept + writes.layers * written)
+        activations = max(first, kept + decoder.layers * decoding)
     activations *= batch.utterances
     adapter = trained_bytes(shape, params, size, full)
     # The logits, their float32 form and its logarithms, and the gradient of each.

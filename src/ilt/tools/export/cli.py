@@ -25,7 +25,7 @@ def export(
     ] = 0.5,
     rows: Annotated[int | None, typer.Option(help="Check on this many dev utterances only.")] = None,
     language: Annotated[
-        str | None, typer.Option(help="Whose expert, where languages have adapters of their own: de.")
+        str | None, typer.Option(help="Whose adapter, where languages have adapters of their own: de.")
     ] = None,
     force: Annotated[bool, typer.Option(help="Replace an exported model that is there.")] = False,
 ) -> None:

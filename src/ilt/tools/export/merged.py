@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ilt.asr.lineage import Lineage
+from ilt.asr.lineage import Lineage, merge_adapters
 from ilt.errors import IltError
-
-if TYPE_CHECKING:
-    from ilt.asr.recogniser import Recogniser
+from ilt.tools.recognisers import transformers_class
 
 __all__ = ["QUANTIZATIONS", "convert", "require_converter", "write_merged"]
 
@@ -21,31 +19,35 @@ FASTER_WHISPER_TOKENS = 448
 _COPIED = ("tokenizer.json", "preprocessor_config.json")
 
 
-def write_merged(recogniser: Recogniser, folder: Path, dtype: str) -> None:
-    """Write weights (safetensors), processor and generation config of a loaded, merged model.
+def write_merged(lineage: Lineage, family: str, folder: Path, dtype: str) -> None:
+    """Merge all adapters of a lineage in float32 on the CPU; write weights (safetensors), processor and settings.
 
     An empty text is a possible answer, as in the pipeline: the end token may come first.
     """
     import torch
-    from transformers import AutoProcessor
+    from transformers.utils.logging import disable_progress_bar
 
-    lineage: Lineage = recogniser.lineage
-    model: Any = recogniser.model.to(getattr(torch, dtype))
+    disable_progress_bar()
+    load = {"revision": lineage.revision} if lineage.revision else {}
+    model: Any = transformers_class(family, "ForConditionalGeneration").from_pretrained(
+        lineage.id, use_safetensors=True, dtype=torch.float32, trust_remote_code=False, **load
+    )
+    merge_adapters(model, [Path(link.path) for link in lineage.adapters], [link.scale for link in lineage.adapters])
+    model.to(getattr(torch, dtype))
     model.config.dtype = getattr(torch, dtype)
     settings = model.generation_config
     ends = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
     if first := getattr(settings, "begin_suppress_tokens", None):
         settings.begin_suppress_tokens = [index for index in first if index not in ends]
     model.save_pretrained(str(folder))
-    load = {"revision": lineage.revision} if lineage.revision else {}
-    processor = AutoProcessor.from_pretrained(lineage.id, **load)
+    processor = transformers_class(family, "Processor").from_pretrained(lineage.id, trust_remote_code=False, **load)
     processor.save_pretrained(str(folder))
     # Read by faster-whisper, and by transformers before processor_config.json was.
     processor.feature_extractor.save_pretrained(str(folder))
 
 
 def require_converter() -> None:
-    """Raises IltError if the extra `export` is not installed."""
+    """Raise IltError if the extra `export` is not installed."""
     try:
         import ctranslate2  # noqa: F401
         import faster_whisper  # noqa: F401
@@ -89,11 +91,12 @@ def convert(merged: Path, folder: Path, quantization: str) -> None:
             return spec
 
     languages = getattr(GenerationConfig.from_pretrained(str(merged)), "lang_to_id", None)
-    Converter(str(merged), copy_files=list(_COPIED)).convert(str(folder), quantization=quantization)
-    found = ctranslate2.models.Whisper(str(folder), device="cpu", compute_type="float32")
-    if found.is_multilingual != bool(languages):
+    converter = Converter(str(merged), copy_files=list(_COPIED), trust_remote_code=False)
+    converter.convert(str(folder), quantization=quantization)
+    converted = ctranslate2.models.Whisper(str(folder), device="cpu", compute_type="float32")
+    if converted.is_multilingual != bool(languages):
         raise IltError(
             f"ctranslate2 {ctranslate2.__version__} takes this model for "
-            f"{'multilingual' if found.is_multilingual else 'English-only'}, and it is not; "
+            f"{'multilingual' if converted.is_multilingual else 'English-only'}, and it is not; "
             "install the version that constraints.txt names"
         )

@@ -1,4 +1,4 @@
-"""What `ilt export` can be told, checked."""
+"""Options of `ilt export`, checked."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["FORMS", "RECORD", "ExportOptions", "check"]
 FORMS = ("merged", "adapter", "ctranslate2")
 DTYPES = ("float32", "float16", "bfloat16")
 RECORD = "ilt_export.json"
-"""What an exported folder says of itself, for programs. `--force` replaces no folder without it."""
+"""File by which programs know an exported folder. `--force` replaces no folder without it."""
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """The options of the command. tolerance: points of error rate. rows: dev utterances; None: all.
 
-    language: whose expert is exported, of a model that has experts.
+    language: whose adapter is exported, of a model that has language adapters.
     """
 
     form: str
@@ -37,7 +37,7 @@ class ExportOptions:
 
 
 def check(options: ExportOptions) -> None:
-    """Raises IltError for options that cannot be, and for an output that must not be replaced."""
+    """Raise IltError for options that cannot be, and for an output that must not be replaced."""
     if options.form not in FORMS:
         raise IltError(f"--to {options.form!r}: there are {', '.join(FORMS)}")
     for name, form, choices in (

@@ -1,4 +1,4 @@
-"""Does an exported form say what the pipeline's own recogniser says? Decoded on dev."""
+"""Parity of an exported form with the pipeline's own recogniser, on dev."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Parity:
 
     @property
     def points(self) -> float:
-        """How much higher the error rate of the exported form is, in percentage points."""
+        """Error rate of the exported form less that of the pipeline, in percentage points."""
         return 100 * (self.exported - self.pipeline)
 
     def to_dict(self) -> dict[str, float]:
@@ -46,7 +46,7 @@ class Parity:
         )
 
     def check(self, tolerance: float, hint: str = "") -> None:
-        """Raises ParityError if the exported form has more than `tolerance` points more errors."""
+        """Raise ParityError if the exported form has more than `tolerance` points more errors."""
         if self.points > tolerance:
             raise ParityError(
                 f"the exported form does not do what the pipeline's model does: {self}; "

@@ -9,16 +9,16 @@ __all__ = ["ShortContext"]
 
 
 class ShortContext(WhisperModel):
-    """Gives the encoder what was said and silence behind it; faster-whisper itself always gives 30 s."""
+    """Gives the encoder the speech and a little silence behind it; faster-whisper itself always gives 30 s."""
 
     margin: int | None = 4  # mel frames of silence; None: up to the model's context
 
     def encode(self, features):  # type: ignore[no-untyped-def]
         limit = self.feature_extractor.nb_max_frames
         used = np.flatnonzero(features.reshape(-1, features.shape[-1]).any(0))
-        said = min(limit, used[-1] + 1 if len(used) else 0)
-        frames = limit if self.margin is None else min(limit, said + self.margin + said % 2)
+        speech = min(limit, used[-1] + 1 if len(used) else 0)
+        frames = limit if self.margin is None else min(limit, speech + self.margin + speech % 2)
         silence = features.max(axis=(-2, -1), keepdims=True) - 2
         padded = np.broadcast_to(silence, (*features.shape[:-1], frames)).astype(np.float32)
-        padded[..., :said] = features[..., :said]
+        padded[..., :speech] = features[..., :speech]
         return super().encode(padded)

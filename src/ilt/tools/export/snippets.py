@@ -1,11 +1,12 @@
-"""How to load what was exported: the code in a model card. A test runs it as it stands."""
+"""The code in a model card that loads an exported model. A test runs it as it stands."""
 
 from __future__ import annotations
 
 import inspect
+from typing import Literal
 
 from ilt.asr.lineage import Lineage
-from ilt.tools.export.heard import FASTER_OPTIONS
+from ilt.tools.export.decoding import FASTER_OPTIONS
 
 __all__ = ["adapter_snippet", "faster_snippet", "merged_snippet"]
 
@@ -15,7 +16,7 @@ def _options(language: str | None, how: str) -> str:
 
 
 def merged_snippet(name: str, family: str, model_class: str, language: str | None) -> str:
-    """A merged folder: in a pipeline where transformers has one for the family, else the model alone."""
+    """Return the code for a merged folder: a pipeline where transformers has one, else the model alone."""
     if family == "whisper":
         options = _options(language, ', generate_kwargs={{"language": "{}", "task": "transcribe"}}')
         return (
@@ -32,7 +33,7 @@ def merged_snippet(name: str, family: str, model_class: str, language: str | Non
 
 
 def adapter_snippet(name: str, family: str, model_class: str, language: str | None, lineage: Lineage) -> str:
-    """An adapter over the untouched base."""
+    """Return the code for an adapter over the untouched base."""
     base = f'"{lineage.id}"' + (f', revision="{lineage.revision}"' if lineage.revision else "")
     code = (
         "from peft import PeftModel\n"
@@ -47,17 +48,20 @@ def adapter_snippet(name: str, family: str, model_class: str, language: str | No
     return (
         f"import soundfile\n{code}\n\n"
         'audio, rate = soundfile.read("speech.wav")  # 16 kHz, mono\n'
-        'heard = processor(audio, sampling_rate=rate, return_tensors="pt")\n'
-        f"tokens = model.generate(input_features=heard.input_features{options})\n"
+        'inputs = processor(audio, sampling_rate=rate, return_tensors="pt")\n'
+        f"tokens = model.generate(input_features=inputs.input_features{options})\n"
         "print(processor.batch_decode(tokens, skip_special_tokens=True)[0])"
     )
 
 
-def faster_snippet(name: str, language: str | None, short: bool, margin: int | None, banned: list[int]) -> str:
-    """A CTranslate2 folder in faster-whisper; with ShortContext where the model does not hear 30 s."""
+def faster_snippet(name: str, language: str | None, margin: int | Literal[False] | None, banned: list[int]) -> str:
+    """Return the code for a CTranslate2 folder in faster-whisper.
+
+    margin: of `ShortContext`; False: the model takes 30 s and does not need it.
+    """
     options = {"language": language or "en", "suppress_tokens": banned, **FASTER_OPTIONS}
     lines = ["from faster_whisper import WhisperModel\n"]
-    if short:
+    if margin is not False:
         from ilt.tools.export.short_context import ShortContext
 
         source = inspect.getsource(ShortContext).replace("  # type: ignore[no-untyped-def]", "")

@@ -16,7 +16,7 @@ TITLE = "there are files that cannot be transcribed"
 
 
 def check_files(files: list[Path]) -> None:
-    """Raises ProblemsError that names every file which does not begin as audio."""
+    """Raise ProblemsError that names every file which does not begin as audio."""
     problems = []
     for path in files:
         if path.is_dir():
@@ -33,7 +33,7 @@ def check_files(files: list[Path]) -> None:
 
 
 def audio_blocks(path: Path) -> Iterator[np.ndarray]:
-    """The samples of a file in blocks, float32 at 16 kHz; channels are mixed down.
+    """Yield the samples of a file in blocks, float32 at 16 kHz; channels are mixed down.
 
     Raises ProblemsError if it breaks off or holds NaN.
     """
