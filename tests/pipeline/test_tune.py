@@ -431,6 +431,7 @@ def test_a_killed_search_goes_on_with_what_it_was_running_and_clears_up(tmp_path
     assert "Running stage 'evaluate@it1'" not in log
 
 
+@pytest.mark.full
 def test_a_stopped_search_proposes_what_it_would_have_and_leaves_nothing(tmp_path):
     parameters = {
         "feedback.gold_share": {"low": 0.05, "high": 0.9},

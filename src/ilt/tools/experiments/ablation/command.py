@@ -75,7 +75,8 @@ class Ablation:
         whys = [why if isinstance(why, str) else FORMER_CODE for why in self.others.values()]
         for why in dict.fromkeys(whys):
             if why != NOT_RECORDED:
-                print(f"{whys.count(why)} records do not count, since they are {why}")
+                advice = "; `ilt ablate --verify` can show that they still do" if why == FORMER_CODE else ""
+                print(f"{whys.count(why)} more are recorded, but {why}: they do not count{advice}")
         for number, run in enumerate([] if only_read else missing, 1):
             print(f"[{number}/{len(missing)}] {run.name}{' is in the queue' if queued else ''}", flush=True)
             if queued:
