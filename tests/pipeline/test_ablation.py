@@ -199,12 +199,12 @@ def outcome(arm, seed, errors, words="w", dev=0.1):
 
 def test_contrasts_are_gains_of_full_ilt_and_tell_what_it_closes():
     rng = np.random.default_rng(1)
-    found = []
+    outcomes = []
     for seed in (1, 2):
         plain = rng.integers(1, 4, 60)
-        found += [outcome("one_long", seed, plain), outcome("oracle", seed, plain - 1)]
-        found += [outcome("ilt3", seed, np.where(np.arange(60) % 4, plain - 1, plain))]
-    result = summarise(found)
+        outcomes += [outcome("one_long", seed, plain), outcome("oracle", seed, plain - 1)]
+        outcomes += [outcome("ilt3", seed, np.where(np.arange(60) % 4, plain - 1, plain))]
+    result = summarise(outcomes)
     contrast = result["contrasts"]["ilt3-vs-one_long"]
     assert contrast["gain"] == pytest.approx(0.75 * 0.25)
     assert 0 < contrast["low"] < contrast["gain"] < contrast["high"]
@@ -222,9 +222,9 @@ def test_the_same_utterances_in_two_seeds_are_no_more_evidence_than_one():
 
     def width(words):
         pairs = [(seed, words(seed)) for seed in (1, 2)]
-        found = [outcome("ilt3", seed, ours, word) for seed, word in pairs]
-        found += [outcome("one_long", seed, theirs, word) for seed, word in pairs]
-        contrast = summarise(found)["contrasts"]["ilt3-vs-one_long"]
+        outcomes = [outcome("ilt3", seed, ours, word) for seed, word in pairs]
+        outcomes += [outcome("one_long", seed, theirs, word) for seed, word in pairs]
+        contrast = summarise(outcomes)["contrasts"]["ilt3-vs-one_long"]
         return contrast["high"] - contrast["low"]
 
     assert width(lambda _: "same") == pytest.approx(1.41 * width(lambda seed: f"seed {seed}"), rel=0.1)
@@ -247,17 +247,17 @@ def test_the_base_alone_is_no_comparison():
 
 
 def test_a_result_of_before_gains_by_seed_is_shown():
-    found = summarise([outcome("ilt3", 1, [1, 2]), outcome("one_long", 1, [2, 2])])
-    del found["contrasts"]["ilt3-vs-one_long"]["by_seed"]
-    assert "| `one_long` |" in to_markdown(found)
+    summary = summarise([outcome("ilt3", 1, [1, 2]), outcome("one_long", 1, [2, 2])])
+    del summary["contrasts"]["ilt3-vs-one_long"]["by_seed"]
+    assert "| `one_long` |" in to_markdown(summary)
 
 
 def test_the_best_plain_lora_is_chosen_over_the_seeds_that_all_have():
     errors = np.array([1, 2, 0, 3] * 5)
-    found = [outcome("one_half", 2, errors, dev=0.12), outcome("ilt3", 2, errors)]
-    found += [outcome("one_long", seed, errors, dev=dev) for seed, dev in ((1, 0.3), (2, 0.1), (3, 0.1))]
-    assert summarise(found)["best_plain"] == "one_long"
-    assert summarise([*found, outcome("one_wide", 1, errors, dev=0.05)])["best_plain"] is None
+    outcomes = [outcome("one_half", 2, errors, dev=0.12), outcome("ilt3", 2, errors)]
+    outcomes += [outcome("one_long", seed, errors, dev=dev) for seed, dev in ((1, 0.3), (2, 0.1), (3, 0.1))]
+    assert summarise(outcomes)["best_plain"] == "one_long"
+    assert summarise([*outcomes, outcome("one_wide", 1, errors, dev=0.05)])["best_plain"] is None
 
 
 def test_a_key_that_an_arm_changes_need_not_stand_in_params_yaml(small):
@@ -306,10 +306,10 @@ def with_code(identity, stage, digest):
 
 def test_a_record_is_read_as_it_was_written(recorded):
     one, path = recorded
-    found = read_record(one)
-    assert found.ours.errors == [0, 2, 1] and found.base.errors == [3, 3, 4]
-    assert found.ours.units == [4, 4, 4] and found.ours.minutes == 2.5 and found.ours.dev == 0.1
-    assert found.ours.arm == "ilt3" and found.base.arm == "base" and found.machine == {"cores": 2}
+    record = read_record(one)
+    assert record.ours.errors == [0, 2, 1] and record.base.errors == [3, 3, 4]
+    assert record.ours.units == [4, 4, 4] and record.ours.minutes == 2.5 and record.ours.dev == 0.1
+    assert record.ours.arm == "ilt3" and record.base.arm == "base" and record.machine == {"cores": 2}
     kept = json.loads(path.read_text(encoding="utf-8"))["identity"]["stages"]["it2/fix"]
     assert kept["parameters"]["train"]["steps"] == one.values["iterations"]["it2"]["fix"]["steps"]
     assert len(kept["code"]) == 64
@@ -438,9 +438,9 @@ def test_arms_run_as_experiments_and_only_once(base_folder, tmp_path, monkeypatc
     arms = [part for arm in ("ilt1", "one_long", "full_ft", "no_fix", "reset_no_pseudo") for part in ("--arm", arm)]
     output = run(folder, "ilt", "ablate", *arms)
     assert "0 of 5 runs are there" in output
-    found = json.loads((folder / "benchmarks/results/ablation-tiny.json").read_text(encoding="utf-8"))
-    assert set(found["arms"]) == {"base", "ilt1", "one_long", "full_ft", "no_fix", "reset_no_pseudo"}
-    assert all(len(arm["test_micro"]) == 1 for arm in found["arms"].values())
+    results = json.loads((folder / "benchmarks/results/ablation-tiny.json").read_text(encoding="utf-8"))
+    assert set(results["arms"]) == {"base", "ilt1", "one_long", "full_ft", "no_fix", "reset_no_pseudo"}
+    assert all(len(arm["test_micro"]) == 1 for arm in results["arms"].values())
     assert "## tiny" in (folder / "docs/RESULTS.md").read_text(encoding="utf-8")
     log = (folder / ".ilt/ablation/ablate-tiny-s1-no-fix.log").read_text(encoding="utf-8")
     assert not stages_run(log) & {"corpus", "baseline", "focus@it1"}
@@ -450,7 +450,7 @@ def test_arms_run_as_experiments_and_only_once(base_folder, tmp_path, monkeypatc
     for arm in ("no_fix", "one_long"):
         ref = next(ref for ref in refs if ref.endswith(f"/ablate-tiny-s1-{arm.replace('_', '-')}"))
         shown = json.loads(run(folder, "git", "show", f"{ref}:data/metrics/metrics.json"))
-        assert [shown["final"]["test"]] == found["arms"][arm]["test_micro"]
+        assert [shown["final"]["test"]] == results["arms"][arm]["test_micro"]
 
     # What ran here counts in a clone, which has no experiments, as long as the code is the same.
     run(folder, "git", "add", "-A")
@@ -478,19 +478,19 @@ def test_arms_run_as_experiments_and_only_once(base_folder, tmp_path, monkeypatc
     assert "the same as recorded" in output
     assert "tiny: 5 of 5 records of former code count for the code of now" in output
     assert "5 of 5 runs are there" in run(clone, "ilt", "ablate", "--read", *arms)
-    assert "all records count already" in run(clone, "ilt", "ablate", "--verify")
+    assert "all records count already" in run(clone, "ilt", "ablate", "--verify", "--arm", "ilt1")
     # One that does, which a record with other errors stands for.
     with (code / "ilt/labels/selection.py").open("a", encoding="utf-8") as file:
         file.write("YET_ANOTHER = 1\n")
     record = clone / "benchmarks/results/ablation/tiny-s1-ilt1.json"
-    told = json.loads(record.read_text(encoding="utf-8"))
-    first, _, rest = told["ours"]["errors"].partition(" ")
-    told["ours"]["errors"] = f"{int(first) + 1} {rest}"
-    record.write_text(json.dumps(told), encoding="utf-8")
+    content = json.loads(record.read_text(encoding="utf-8"))
+    first, _, rest = content["ours"]["errors"].partition(" ")
+    content["ours"]["errors"] = f"{int(first) + 1} {rest}"
+    record.write_text(json.dumps(content), encoding="utf-8")
     done = run(clone, "ilt", "ablate", "--verify", "--arm", "ilt1", status=1)
     assert "other errors than recorded in 1 of" in done
     assert "0 of 5 runs are there" in run(clone, "ilt", "ablate", "--read", *arms)
     assert "other errors than recorded" in run(clone, "ilt", "ablate", "--verify", "--arm", "ilt1", status=1)
-    assert json.loads(record.read_text(encoding="utf-8")) == told
+    assert json.loads(record.read_text(encoding="utf-8")) == content
     record.unlink()
     assert "ilt1 is not recorded" in run(clone, "ilt", "ablate", "--verify", "--arm", "ilt1", status=1)

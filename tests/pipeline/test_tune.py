@@ -58,9 +58,9 @@ if share == 0:
 if iteration == "it2" or "WAIT" in os.environ:
     print("stage is waiting", flush=True)
     time.sleep(float(os.environ.get("STAGE_SECONDS", 0)))
-said = ["wrong" if number < 40 * share else "right" for number in range(40)]
+message = ["wrong" if number < 40 * share else "right" for number in range(40)]
 rows = {"id": [f"u{number:02}" for number in range(40)], "language": "en", "split": "dev",
-        "reference": "right", "hypothesis": said}
+        "reference": "right", "hypothesis": message}
 PREDICTION_TABLE.write(pl.DataFrame(rows), paths.predictions(iteration))
 for stage in ITERATION_STAGES:
     paths.write_json(paths.costs(iteration, stage), {"seconds": rank})
@@ -91,7 +91,7 @@ def toy_repository(folder, **tune):
 
 
 def refused(folder, *command):
-    """Run a command that ends with an error of the user's; what it said."""
+    """Run a command that ends with an error of the user's; what it message."""
     done = subprocess.run(
         command, cwd=folder, env=environment(), capture_output=True, text=True, check=False
     )  # fmt: skip
@@ -113,18 +113,18 @@ def space(tmp_path, write_params):
 
 
 def test_the_repositorys_own_tune_file_is_valid_and_begins_with_todays_defaults():
-    found = load_space(ROOT / "tune.yaml", ROOT / "params.yaml")
-    assert found.overrides(found.defaults) == []
-    assert "++iterations.it3.fix.steps=100" in found.fixed()
+    result = load_space(ROOT / "tune.yaml", ROOT / "params.yaml")
+    assert result.overrides(result.defaults) == []
+    assert "++iterations.it3.fix.steps=100" in result.fixed()
 
 
 def test_a_key_of_a_stage_means_all_iterations(space):
-    found = space({"rate": RATE, "select.method": {"choices": ["calibrated", "logprob"]}})
-    assert found.defaults == {"rate": 1.0, "select.method": "calibrated"}
-    chosen = found.overrides({"rate": 0.5, "select.method": "logprob"})
+    result = space({"rate": RATE, "select.method": {"choices": ["calibrated", "logprob"]}})
+    assert result.defaults == {"rate": 1.0, "select.method": "calibrated"}
+    chosen = result.overrides({"rate": 0.5, "select.method": "logprob"})
     assert chosen == ["++train.learning_rate=0.0008", "++select.method='logprob'"]  # half of the model's own rate
-    found = space({"factor": {"names": ["focus.lr_factor", "select.keep"], "scale": True, "low": 0.5, "high": 2}})
-    chosen = found.overrides({"factor": 0.5})
+    result = space({"factor": {"names": ["focus.lr_factor", "select.keep"], "scale": True, "low": 0.5, "high": 2}})
+    chosen = result.overrides({"factor": 0.5})
     assert "++iterations.it1.focus.lr_factor=0.5" in chosen
     assert "++iterations.it3.focus.lr_factor=0.1" in chosen
     assert "++iterations.it1.select.keep=0.2" in chosen
@@ -132,44 +132,46 @@ def test_a_key_of_a_stage_means_all_iterations(space):
 
 
 def test_a_key_of_train_means_all_trainings_also_those_that_say_something_else(space):
-    found = space({"rank": {"names": ["train.lora.r"], "scale": True, "choices": [0.5, 1]}}, reduce={"train.steps": 7})
-    assert {training(found.params, name, stage).steps for name in found.iterations for stage in ("focus", "fix")} == {7}
-    chosen = found.overrides({"rank": 0.5})
+    result = space({"rank": {"names": ["train.lora.r"], "scale": True, "choices": [0.5, 1]}}, reduce={"train.steps": 7})
+    assert {training(result.params, name, stage).steps for name in result.iterations for stage in ("focus", "fix")} == {
+        7
+    }
+    chosen = result.overrides({"rank": 0.5})
     assert "++train.lora.r=16" in chosen and "++iterations.it1.focus.lora.r=8" in chosen
     assert not any("feedback" in text for text in chosen)  # it has the rank of train
 
 
 def test_a_key_that_params_yaml_does_not_say_has_its_default(space):
-    found = space({"select.similarity_weight": {"low": 0.0, "high": 0.2}})
-    assert found.defaults == {"select.similarity_weight": 0.05}
-    assert found.overrides({"select.similarity_weight": 0.1}) == ["++select.similarity_weight=0.1"]
-    assert stage_section(found.params, "it1", "select", type(found.params.select)).similarity_weight == 0.05
+    result = space({"select.similarity_weight": {"low": 0.0, "high": 0.2}})
+    assert result.defaults == {"select.similarity_weight": 0.05}
+    assert result.overrides({"select.similarity_weight": 0.1}) == ["++select.similarity_weight=0.1"]
+    assert stage_section(result.params, "it1", "select", type(result.params.select)).similarity_weight == 0.05
 
 
 def test_one_key_of_one_iteration_need_not_stand_in_params(space):
-    found = space({"iterations.it2.feedback.gold_share": {"low": 0.1, "high": 0.5}})
-    assert found.defaults == {"iterations.it2.feedback.gold_share": 0.5}
-    assert found.overrides({"iterations.it2.feedback.gold_share": 0.4}) == ["++iterations.it2.feedback.gold_share=0.4"]
+    result = space({"iterations.it2.feedback.gold_share": {"low": 0.1, "high": 0.5}})
+    assert result.defaults == {"iterations.it2.feedback.gold_share": 0.5}
+    assert result.overrides({"iterations.it2.feedback.gold_share": 0.4}) == ["++iterations.it2.feedback.gold_share=0.4"]
 
 
 def test_trials_are_reduced_and_the_full_size_is_kept(space):
     reduce = {"focus.steps": 10, "corpus.demo.pool": 30}
-    found = space({"steps": {"names": ["focus.steps"], "scale": True, "choices": [1, 2]}}, reduce=reduce)
-    assert "++iterations.it1.focus.steps=10" in found.fixed()
-    assert "++iterations.it1.focus.steps=20" in found.overrides({"steps": 2})
-    assert "++iterations.it1.focus.steps=320" in found.overrides({"steps": 2}, full=True)
+    result = space({"steps": {"names": ["focus.steps"], "scale": True, "choices": [1, 2]}}, reduce=reduce)
+    assert "++iterations.it1.focus.steps=10" in result.fixed()
+    assert "++iterations.it1.focus.steps=20" in result.overrides({"steps": 2})
+    assert "++iterations.it1.focus.steps=320" in result.overrides({"steps": 2}, full=True)
 
 
 def test_a_section_that_is_reduced_is_replaced_and_not_merged(space):
     before = {"select.keep_by_language": {"ko": 0.7}}
     rank = {"focus.lora.r": {"scale": True, "low": 0.5, "high": 2}}
-    found = space(rank, before, reduce={"select.keep_by_language": {}})
-    assert found.fixed() == ["~select.keep_by_language", "++select.keep_by_language={}"]
-    assert found.params.select.keep_by_language == {}
+    result = space(rank, before, reduce={"select.keep_by_language": {}})
+    assert result.fixed() == ["~select.keep_by_language", "++select.keep_by_language={}"]
+    assert result.params.select.keep_by_language == {}
 
 
 @pytest.mark.parametrize(
-    ("name", "knob", "said"),
+    ("name", "knob", "message"),
     [
         ("feedback.gold_shar", {"low": 0.1, "high": 0.5}, "there is no feedback.gold_shar in params.yaml"),
         ("iterations.it9.fix.steps", {"low": 1, "high": 50}, "there is no iterations.it9.fix.steps"),
@@ -202,15 +204,15 @@ def test_a_section_that_is_reduced_is_replaced_and_not_merged(space):
         ("focus.lora.target_modules", {"choices": ["q_proj", "v_proj"]}, "expected a single value"),
     ],
 )
-def test_one_error_names_the_key(space, name, knob, said):
+def test_one_error_names_the_key(space, name, knob, message):
     with pytest.raises(IltError) as error:
         space({name: knob})
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert name in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"objective": {"split": "test"}}, "objective.split"),
         ({"reduce": {"corpus.demo.pol": 3}}, "reduce.corpus.demo.pol"),
@@ -223,8 +225,8 @@ def test_one_error_names_the_key(space, name, knob, said):
         ({"study": "My study"}, "study"),
     ],
 )
-def test_the_rest_of_the_file_is_checked_too(space, more, said):
-    with pytest.raises(IltError, match=re.escape(said)):
+def test_the_rest_of_the_file_is_checked_too(space, more, message):
+    with pytest.raises(IltError, match=re.escape(message)):
         space({"rate": RATE}, **more)
 
 
@@ -279,7 +281,7 @@ def test_overrides_say_every_kind_of_value_to_dvc(tmp_path):
         "i": "C:\\x\\",
     }
     settings = [part for key, value in wanted.items() for part in ("-S", override(f"new.{key}", value))]
-    run(folder, "dvc", "exp", "run", "--queue", "--name", "said", *settings)
+    run(folder, "dvc", "exp", "run", "--queue", "--name", "message", *settings)
     queued = run(folder, "git", "rev-parse", "refs/exps/celery/stash").strip()
     there = yaml.safe_load(run(folder, "git", "show", f"{queued}:params.yaml"))["new"]
     assert {**there, "c": float(there["c"])} == wanted
@@ -295,17 +297,17 @@ def searched(tmp_path_factory):
             "rank": {"names": ["focus.lora.r"], "scale": True, "choices": [1, 2]},
         },
     )  # fmt: skip
-    said = run(folder, "ilt", "tune", "--trials", "4")
-    return folder, said, shown(folder, "--test")
+    message = run(folder, "ilt", "tune", "--trials", "4")
+    return folder, message, shown(folder, "--test")
 
 
 def test_each_trial_ends_as_its_settings_say(searched):
-    _, said, found = searched
+    _, message, result = searched
     states = {0.0: "failed", 0.1: "finished", 0.2: "finished", 0.9: "pruned"}
-    assert found["trials"][0]["values"] == {"feedback.gold_share": 0.2, "rank": 1}
-    assert len(found["trials"]) == 4
-    assert {trial["state"] for trial in found["trials"]} == set(states.values())
-    for trial in found["trials"]:
+    assert result["trials"][0]["values"] == {"feedback.gold_share": 0.2, "rank": 1}
+    assert len(result["trials"]) == 4
+    assert {trial["state"] for trial in result["trials"]} == set(states.values())
+    for trial in result["trials"]:
         share = trial["values"]["feedback.gold_share"]
         assert trial["state"] == states[share]
         assert len(trial["steps"]) == {"failed": 0, "pruned": 1, "finished": 2}[trial["state"]]
@@ -315,7 +317,7 @@ def test_each_trial_ends_as_its_settings_say(searched):
             assert "there is no gold to learn from" in trial["reason"]
         if trial["state"] == "pruned":
             assert "clearly worse than trial" in trial["reason"]
-    assert "today's defaults" in said
+    assert "today's defaults" in message
 
 
 def test_importance_is_of_what_moves_an_objective():
@@ -335,13 +337,13 @@ def test_importance_is_of_what_moves_an_objective():
 
 
 def test_the_best_is_the_lowest_error_and_the_front_is_not_dominated(searched):
-    folder, _, found = searched
-    ended = {trial["number"]: trial for trial in found["trials"] if trial["state"] == "finished"}
-    best = ended[found["best"]]
+    folder, _, result = searched
+    ended = {trial["number"]: trial for trial in result["trials"] if trial["state"] == "finished"}
+    best = ended[result["best"]]
     assert best["error"] == min(trial["error"] for trial in ended.values()) == 0.1
-    assert found["front"] == [0, best["number"]]  # the best has twice the rank, and costs more
-    assert found["gain_over_defaults"]["micro"] == pytest.approx(0.1)
-    assert found["importances"] is None
+    assert result["front"] == [0, best["number"]]  # the best has twice the rank, and costs more
+    assert result["gain_over_defaults"]["micro"] == pytest.approx(0.1)
+    assert result["importances"] is None
     text = run(folder, "ilt", "tune", "show", "--test")
     for part in ("Pareto front", "finished trials are needed", f"dvc exp apply {best['experiment']}"):
         assert part in text
@@ -349,14 +351,14 @@ def test_the_best_is_the_lowest_error_and_the_front_is_not_dominated(searched):
 
 
 def test_a_trial_is_brought_back_by_dvc_and_the_workspace_was_left_alone(searched, tmp_path):
-    folder, _, found = searched
+    folder, _, result = searched
     assert run(folder, "git", "status", "--short") == ""
     copied = shutil.copytree(folder, tmp_path / "copied", symlinks=True)
-    run(copied, *found["commands"]["apply"].split())
+    run(copied, *result["commands"]["apply"].split())
     values = yaml.safe_load((copied / "params.yaml").read_text(encoding="utf-8"))
     assert values["feedback"]["gold_share"] == 0.1
     assert json.loads((copied / "data/iterations/it2/evaluation.json").read_text())["test"]["micro"] == 0.05
-    settings = [part.strip("'") for part in found["commands"]["full"].split()[3:] if part != "-S"]
+    settings = [part.strip("'") for part in result["commands"]["full"].split()[3:] if part != "-S"]
     assert "++feedback.gold_share=0.1" in settings
 
 
@@ -374,9 +376,9 @@ def test_three_failures_in_a_row_end_the_search_with_what_was_printed(tmp_path):
     parameters = {"feedback.gold_share": {"choices": [0.2, 0.0]}}
     folder = toy_repository(tmp_path / "toy", iterations=1, parameters=parameters)
     (folder / "stage.py").write_text("raise SystemExit('the disk is full')", encoding="utf-8")
-    said = refused(folder, "ilt", "tune", "--trials", "9")
-    assert "3 trials in a row failed" in said
-    assert "the disk is full" in said
+    message = refused(folder, "ilt", "tune", "--trials", "9")
+    assert "3 trials in a row failed" in message
+    assert "the disk is full" in message
     assert [trial["state"] for trial in shown(folder)["trials"]] == ["failed"] * 3
 
 
@@ -417,12 +419,12 @@ def test_a_killed_search_goes_on_with_what_it_was_running_and_clears_up(tmp_path
     copies, processes = left_of_a_run(folder)
     assert len(copies) == 1 and processes, "its experiment goes on, in a copy of the repository"
     started = time.monotonic()
-    said = run(folder, "ilt", "tune", "--trials", "1")
+    message = run(folder, "ilt", "tune", "--trials", "1")
     assert time.monotonic() - started < 60, "the experiment of the killed search was waited for"
     assert not any(process.is_running() for process in processes)
     assert left_of_a_run(folder) == ([], [])
     assert "Running" not in run(folder, "dvc", "exp", "show", "--csv")
-    assert "trial 0 was stopped; its settings are tried again" in said
+    assert "trial 0 was stopped; its settings are tried again" in message
     first, again = shown(folder)["trials"]
     assert (first["state"], again["state"]) == ("stopped", "finished")
     assert first["values"] == again["values"] == {"feedback.gold_share": 0.2}
@@ -463,8 +465,8 @@ def test_a_search_over_the_whole_pipeline_survives_a_kill(base_folder, tmp_path)
     run(folder, "git", "commit", "-qm", "what to search")
     interrupt_during(folder, "Running stage 'feedback@it2'", {}, signal.SIGKILL, "ilt", "tune", "--trials", "2")
     run(folder, "ilt", "tune", "--trials", "2")
-    found = shown(folder, "--test")
-    states = [trial["state"] for trial in found["trials"]]
+    result = shown(folder, "--test")
+    states = [trial["state"] for trial in result["trials"]]
     assert states[:2] == ["stopped", "finished"]
     assert set(states[2:]) <= {"finished", "pruned"}
     assert len(states) == 3
@@ -473,9 +475,9 @@ def test_a_search_over_the_whole_pipeline_survives_a_kill(base_folder, tmp_path)
     assert not {stage for stage in ran if stage.endswith("@it1")}, "what had run came from the cache"
     assert {"feedback@it2", "fix@it2", "evaluate@it2", "report"} <= set(ran)
     assert run(folder, "git", "status", "--short") in ("", "?? .dvc/.gitignore\n")
-    assert found["trials"][1]["test"] > 0
-    run(folder, "dvc", "exp", "apply", found["trials"][1]["experiment"])
+    assert result["trials"][1]["test"] > 0
+    run(folder, "dvc", "exp", "apply", result["trials"][1]["experiment"])
     summary = json.loads((folder / "data/metrics/summary.json").read_text(encoding="utf-8"))
     assert list(summary) == ["base", "it1", "it2"]
-    assert summary["it2"]["dev"]["micro"] == found["trials"][1]["error"]
+    assert summary["it2"]["dev"]["micro"] == result["trials"][1]["error"]
     assert (folder / "data/iterations/it2/adapters/fix").is_dir()

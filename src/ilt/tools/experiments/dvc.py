@@ -56,9 +56,9 @@ COPIES = Path(".dvc") / "tmp" / "exps"
 class ExperimentError(IltError):
     """An experiment that failed. tail: the end of its output."""
 
-    def __init__(self, name: str, status: int, tail: Sequence[str], log: Path | None) -> None:
+    def __init__(self, name: str, status: int, tail: Sequence[str], log: Path) -> None:
         self.tail = "\n".join(tail)
-        where = f"; all of it is in {log}" if log else ""
+        where = "" if str(log) == os.devnull else f"; all of it is in {log}"
         super().__init__(f"experiment {name} failed with status {status}{where}. Its last lines:\n{self.tail}")
 
 
@@ -179,18 +179,23 @@ def run_experiment(
     Raises ExperimentError where it fails, and IltError where it runs already. Whatever else ends this call ends the
     run with all its processes and removes the copy.
     """
+    log = log or Path(os.devnull)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    stages: list[str] = []
+    tail: deque[str] = deque(maxlen=TAIL)
     busy = f"experiment {name} runs already; wait for it, or stop it"
-    with only_one(paths.WORK / "experiments" / f"{name}.lock", busy):
+    with only_one(paths.WORK / "experiments" / f"{name}.lock", busy), log.open("a", encoding="utf-8") as file:
         remove_experiment(name)
         process = subprocess.Popen(
             _command("--temp", name, overrides, targets), env=_environment(name), text=True, errors="replace",
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        stages: list[str] = []
-        tail: deque[str] = deque(maxlen=TAIL)
         try:
             for line in process.stdout or ():
-                _keep(line, tail, log)
+                file.write(line)
+                file.flush()
+                if line.strip():
+                    tail.append(line.rstrip())
                 if match := re.match(r"Running stage '([^']+)'", line):
                     stages.append(match[1])
                     if on_stage is not None:
@@ -212,15 +217,6 @@ def _environment(name: str) -> dict[str, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     code = os.pathsep.join(["src", *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, MARK: name, "PATH": path, "PYTHONPATH": code}
-
-
-def _keep(line: str, tail: deque[str], log: Path | None) -> None:
-    if line.strip():
-        tail.append(line.rstrip())
-    if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
-            file.write(line)
 
 
 def predictions_of(files: Any, iteration: str) -> pl.DataFrame:

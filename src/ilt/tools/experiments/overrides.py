@@ -1,4 +1,4 @@
-"""Keys of params.yaml by their dotted names: where they decide, other values for them, and what DVC is told."""
+"""Keys of params.yaml by their dotted names: where they decide, other values for them, and the overrides that DVC takes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _places(params: Params, values: Values, key: str) -> dict[str, Any]:
     for name in params.iterations:
         for stage in TRAINING_STAGES if section == "train" else (section,):
             levels = [*(["train"] if section == "train" else []), stage, f"iterations.{name}.{stage}"]
-            written = [at for at, level in enumerate(levels) if _has(values, f"{level}.{rest}")]
+            written = [at for at, level in enumerate(levels) if _at(values, f"{level}.{rest}", ...) is not ...]
             value = _at(_section(params, name, stage), rest)
             for level in levels[max(written, default=0) :]:
                 if result.setdefault(f"{level}.{rest}", value) == value:
@@ -91,20 +91,15 @@ def _section(params: Params, iteration: str, stage: str) -> Values:
     return stage_section(params, iteration, stage, OTHER_STAGES[stage]).model_dump()
 
 
-def _at(values: Any, path: str) -> Any:
+def _at(values: Any, path: str, missing: Any = None) -> Any:
+    """Return the value at a place, or `missing`. Raises KeyError without that."""
     for part in path.split("."):
-        if not isinstance(values, dict):
-            raise KeyError(path)
+        if not isinstance(values, dict) or part not in values:
+            if missing is None:
+                raise KeyError(path)
+            return missing
         values = values[part]
     return values
-
-
-def _has(values: Values, place: str) -> bool:
-    try:
-        _at(values, place)
-    except KeyError:
-        return False
-    return True
 
 
 def with_values(values: Values, changes: Mapping[str, Any]) -> Values:

@@ -85,7 +85,7 @@ class Ablation:
             stages = _experiment(run)
             record = record_of(run)
             self._keep(run, record)
-            print(f"  {len(stages)} stages ran; test error {record.ours.test:.1%}", flush=True)
+            print(f"  {len(stages)} stages ran; test error {record.ours.rate:.1%}", flush=True)
             self.write(run.data)
         if queued and missing:
             print("`dvc queue start --jobs 2` runs them; `ilt ablate` then writes the results")
@@ -110,7 +110,7 @@ class Ablation:
         others = [self.others[run.name] for run in runs if run.name in self.others]
         if len(others) < len(runs) and all(other == NOT_RECORDED for other in others):
             return []
-        found = []
+        tried = []
         for arm in self.arms or [OURS]:
             run = next((run for run in runs if run.arm == arm), None)
             if run is None:
@@ -118,8 +118,8 @@ class Ablation:
             other = self.others.get(run.name, "recorded with the code of now")
             if isinstance(other, str):
                 raise IltError(f"{run.name} is {other}: there is nothing to compare it with; name another --arm")
-            found.append(run)
-        return found
+            tried.append(run)
+        return tried
 
     def _verify(self, data: str, tried: list[Run]) -> bool:
         if not tried:

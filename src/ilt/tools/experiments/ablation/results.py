@@ -57,13 +57,9 @@ class Outcome(Section):
         return self
 
     @property
-    def test(self) -> float:
+    def rate(self) -> float:
         """Micro error rate on test."""
-        return round(_rate(self), 6)
-
-
-def _rate(one: Outcome) -> float:
-    return rate(np.array(one.errors), np.array(one.units))
+        return rate(np.array(self.errors), np.array(self.units))
 
 
 def _contrast(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> dict[str, Any]:
@@ -81,7 +77,7 @@ def _contrast(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> dict[str, A
         (join([pair[side].errors for pair in pairs]), join([pair[side].units for pair in pairs])) for side in (0, 1)
     ]
     gain = gain_interval(counts[1], counts[0], SAMPLES, 1)
-    by_seed = [round(_rate(theirs) - _rate(ours), 6) for ours, theirs in pairs]
+    by_seed = [round(theirs.rate - ours.rate, 6) for ours, theirs in pairs]
     return {"gain": gain["micro"], "low": gain["low"], "high": gain["high"], "seeds": seeds, "by_seed": by_seed}
 
 
@@ -98,7 +94,7 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     order = [name for name in ("base", *ARMS) if name in by_arm]
     arms: dict[str, dict[str, Any]] = {
         name: {
-            "test_micro": [one.test for one in by_arm[name]],
+            "test_micro": [round(one.rate, 6) for one in by_arm[name]],
             "dev_micro": [one.dev for one in by_arm[name]],
             "retention": [one.retention for one in by_arm[name]],
             "minutes": [one.minutes for one in by_arm[name]],

@@ -86,9 +86,9 @@ def show(
     if form not in ("text", "json"):
         raise IltError(f"--format {form!r}: there are text, json")
     stored = open_study(_checked(study or read_tune_file(file).study))
-    found = Study.of(stored)
-    shares = importances(stored, int(found.params.get("seed", 1)))
-    shown = Shown(found, shares, test_errors(found) if test else None)
+    now = Study.of(stored)
+    shares = importances(stored, int(now.params.get("seed", 1)))
+    shown = Shown(now, shares, test_errors(now) if test else None)
     if form == "json":
         print(json.dumps(shown.to_dict(), indent=2, ensure_ascii=False))
     else:
