@@ -125,8 +125,6 @@ def test_an_unknown_key_is_named(key):
 
 
 def test_a_key_of_before_is_told_what_it_is_called_now():
-    with pytest.raises(IltError, match=r"there is no merge\.scale in params\.yaml; now adapter\.scale"):
-        reduced(PARAMS, {"merge.scale": 0.5}, 1.0)
     with pytest.raises(IltError, match=r"focus\.learning_rate: there is train\.learning_rate alone"):
         reduced(PARAMS, {"focus.learning_rate": 0.5}, 1.0)
 

@@ -88,9 +88,9 @@ def only_one(path: Path, busy: str) -> Iterator[None]:
 
 
 def commit() -> str:
-    """Return the commit of the workspace, with `-dirty` where tracked files differ from it."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
+    """Return the commit that the workspace is at; nothing where there is none."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], check=False, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def experiments() -> set[str]:

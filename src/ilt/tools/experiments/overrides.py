@@ -1,4 +1,4 @@
-"""Keys of params.yaml by their dotted names: where they decide, other values for them, and the overrides that DVC takes."""
+"""Keys of params.yaml by their dotted names: where they decide, other values for them, overrides for DVC."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from ilt.params import (
     stage_section,
     training,
 )
-from ilt.params.loading import renamed
 
 __all__ = ["Values", "differences", "naming", "override", "places", "with_settings", "with_values"]
 
@@ -57,7 +56,7 @@ def places(values: Values, key: str) -> dict[str, Any]:
     try:
         result = _places(params, values, key)
     except KeyError:
-        raise IltError(f"there is no {key} in params.yaml; {renamed(key) or '`ilt params` lists the names'}") from None
+        raise IltError(f"there is no {key} in params.yaml; `ilt params` lists the names") from None
     if key.endswith(".learning_rate") and key != RATE:
         raise IltError(f"{key}: there is {RATE} alone, once for all stages; say lr_factor for what it is multiplied by")
     if key == RATE and result[key] is None:

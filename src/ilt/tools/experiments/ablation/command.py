@@ -72,7 +72,7 @@ class Ablation:
         wanted = [run for run in self.runs if not self.arms or run.arm in self.arms]
         missing = [run for run in wanted if run.name not in self.records]
         print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
-        whys = [why if isinstance(why, str) else FORMER_CODE for why in self.others.values()]
+        whys = [FORMER_CODE if isinstance(self.others[run.name], Record) else self.others[run.name] for run in missing]
         for why in dict.fromkeys(whys):
             if why != NOT_RECORDED:
                 advice = "; `ilt ablate --verify` can show that they still do" if why == FORMER_CODE else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,7 @@ def read_record(run: Run) -> Record | str:
     if not path.is_file():
         return NOT_RECORDED
     try:
-        content = paths.read_json(path)
-        if isinstance(content, dict) and "said" in content:
+        if "said" in (content := json.loads(path.read_text(encoding="utf-8"))):
             return "of former code, from before version 0.2"
         record = Record.model_validate(content)
         if (record.data, record.ours.seed, record.ours.arm) == (run.data, run.seed, run.arm):
@@ -122,7 +122,7 @@ def read_record(run: Run) -> Record | str:
         why = "it is of another run"
     except ValidationError as error:
         why = f"{'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}"
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         why = str(error)
     raise IltError(
         f"{path} is no record of {run.name} ({why}); take one side of a merge, or delete it, and the run is made again"

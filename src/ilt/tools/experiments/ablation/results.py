@@ -208,9 +208,9 @@ def write_page(file: AblationFile) -> None:
 
 def _read_result(path: Path) -> dict[str, Any]:
     try:
-        summary: dict[str, Any] = read_json(path)
-        if {"machines", "size", "arms", "contrasts"} <= set(summary):
-            return summary
-    except ValueError:
-        pass
-    raise IltError(f"{path} is no result of the ablation; delete it, and `ilt ablate --read` makes it anew")
+        summary: dict[str, Any] = read_json(path, "machines", "size", "arms", "contrasts")
+    except IltError:
+        raise IltError(
+            f"{path} is no result of the ablation; delete it, and `ilt ablate --read` makes it anew"
+        ) from None
+    return summary
