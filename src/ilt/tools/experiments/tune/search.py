@@ -130,7 +130,7 @@ class _Search:
     def objective(self, trial: optuna.Trial) -> list[float]:
         """Run one trial; return its error and minutes. Raises IltError where it fails, TrialPruned where given up."""
         study, minutes = Study.of(self.stored), self.space.file.objective.minutes
-        self._begin(trial)
+        self._choose(trial)
         try:
             reason = self._run(trial, study)
         except KeyboardInterrupt:
@@ -152,7 +152,7 @@ class _Search:
             self.say(f"  {also} trial {best.number}: dev {percent(best.steps[-1].error)} %")
         return [end.error, end.minutes] if minutes else [end.error]
 
-    def _begin(self, trial: optuna.Trial) -> None:
+    def _choose(self, trial: optuna.Trial) -> None:
         """Let Optuna choose settings, and keep what `ilt tune show` says of the trial."""
         knobs, defaults = self.space.file.parameters, self.space.defaults
         values = {name: _short(knob.suggest(trial, name), defaults[name]) for name, knob in knobs.items()}
@@ -199,9 +199,12 @@ class _Search:
             targets = [f"evaluate@{iteration}"] if number < len(order) else []
             dvc.run_experiment(name, trial.user_attrs["overrides"], targets, log, self.on_stage)
             files = filesystem(name)
-            dev = dvc.predictions_of(files, iteration).filter(pl.col("split") == "dev")
+            try:
+                dev = dvc.predictions_of(files, iteration).filter(pl.col("split") == "dev")
+                minutes = round(dvc.minutes_of(files, order[:number]), 3)
+            except FileNotFoundError as missing:
+                raise IltError(f"experiment {name} lacks {missing.filename or missing}") from None
             errors, units = frame_errors(dev, "reference", "hypothesis", self.space.params.evaluate.normaliser)
-            minutes = round(dvc.minutes_of(files, order[:number]), 3)
             yield Step(iteration, round(rate(errors, units), 6), minutes, errors.tolist(), units.tolist())
 
 

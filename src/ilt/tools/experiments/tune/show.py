@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +59,10 @@ def test_errors(study: Study) -> dict[int, float]:
     """Return the micro error rate on test, by number, of finished trials whose experiments are still there."""
     known, result = experiments(), {}
     for trial in study.finished:
-        if trial.experiment in known:
-            scores = read_json(filesystem(trial.experiment), paths.evaluation(trial.steps[-1].iteration))
-            result[trial.number] = float(scores["test"]["micro"])
+        with suppress(FileNotFoundError):  # not in DVC's cache any more
+            if trial.experiment in known:
+                scores = read_json(filesystem(trial.experiment), paths.evaluation(trial.steps[-1].iteration))
+                result[trial.number] = float(scores["test"]["micro"])
     return result
 
 
