@@ -491,4 +491,4 @@ def test_arms_run_as_experiments_and_only_once(base_folder, tmp_path, monkeypatc
     assert "other errors than recorded" in run(clone, "ilt", "ablate", "--verify", "--arm", "ilt1", status=1)
     assert json.loads(record.read_text(encoding="utf-8")) == content
     record.unlink()
-    assert "ilt1 is not recorded" in run(clone, "ilt", "ablate", "--verify", "--arm", "ilt1", status=1)
+    assert "ilt1 is not recorded" in run(clone, "ilt", "ablate", "--verify", "--arm", "ilt1", status=2)
