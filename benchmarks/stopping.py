@@ -20,7 +20,8 @@ from ilt.evaluation.assess import compare
 from ilt.evaluation.figures import interval, percent
 from ilt.params import read_params
 from ilt.report.forecast import expected_after_each
-from ilt.tools.experiments.dvc import minutes_of, override, predictions_of, run_experiment
+from ilt.tools.experiments.dvc import minutes_of, predictions_of, run_experiment
+from ilt.tools.experiments.overrides import override
 from ilt.tools.machine import machine
 from ilt.tools.revisions import filesystem
 from pages import publish
@@ -62,8 +63,8 @@ def measure(min_gain: float) -> dict[str, Any]:
     for run in RUNS:
         name = f"stopping-{run}"
         limit = [override("stop.min_gain", min_gain)] if run == "on" else []
-        ran = run_experiment(name, [*chain, *limit], on_stage=lambda stage: print(f"  {stage}", flush=True))
-        print(f"{name}: {len(ran.stages)} stages ran", flush=True)
+        stages = run_experiment(name, [*chain, *limit], on_stage=lambda stage: print(f"  {stage}", flush=True))
+        print(f"{name}: {len(stages)} stages ran", flush=True)
         result["runs"][run] = _read(name, params["evaluate"], params["seed"])
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import polars as pl
 
 from ilt.errors import IltError
 
-__all__ = ["filesystem", "read_columns"]
+__all__ = ["filesystem", "read_columns", "read_json"]
 
 
 def filesystem(revision: str) -> Any:
-    """The repository as it is at a commit, branch, tag or experiment. Raises IltError for an unknown one."""
+    """Return the repository at a commit, branch, tag or experiment. Raises IltError for an unknown one."""
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
 
@@ -29,7 +30,7 @@ def filesystem(revision: str) -> Any:
 
 
 def read_columns(path: Path, revision: str | None, columns: list[str] | None = None) -> pl.DataFrame | None:
-    """A Parquet file of a revision (None: of the workspace), or None where it is not there."""
+    """Return a Parquet file of a revision (None: of the workspace), or None where it is missing."""
     if revision is None:
         return pl.read_parquet(path, columns=columns) if path.is_file() else None
     try:
@@ -37,3 +38,8 @@ def read_columns(path: Path, revision: str | None, columns: list[str] | None = N
             return pl.read_parquet(file, columns=columns)
     except FileNotFoundError:
         return None
+
+
+def read_json(files: Any, path: Path) -> Any:
+    """Return a JSON file of a revision, given its `filesystem`. Raises FileNotFoundError where it is missing."""
+    return json.loads(files.read_text(path.as_posix(), encoding="utf-8"))

@@ -1,75 +1,158 @@
-"""Keys of params.yaml by their dotted names, in values that are not checked yet."""
+"""Keys of params.yaml by their dotted names: where they decide, other values for them, overrides for DVC."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from ilt.params import ITERATION_STAGES, Params
+from ilt.asr.families import model_info
+from ilt.errors import IltError
+from ilt.params import (
+    TRAINING_STAGES,
+    CorrectParams,
+    EvaluateParams,
+    LabelParams,
+    Params,
+    SelectParams,
+    check_params,
+    default_learning_rate,
+    stage_section,
+    training,
+)
 
-__all__ = ["Values", "places", "resolved", "set_everywhere", "set_value", "value_at"]
+__all__ = ["Values", "differences", "naming", "override", "places", "with_settings", "with_values"]
 
 Values = dict[str, Any]
+"""Parameters as params.yaml says them: nested, without defaults."""
+
+OTHER_STAGES: dict[str, type[Any]] = {
+    "label": LabelParams,
+    "select": SelectParams,
+    "correct": CorrectParams,
+    "evaluate": EvaluateParams,
+}
+RATE = "train.learning_rate"
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Put the file or key that is looked at in front of the message of an IltError."""
+    try:
+        yield
+    except IltError as error:
+        raise IltError(f"{where}: {error}") from None
 
 
 def places(values: Values, key: str) -> dict[str, Any]:
-    """Where a key stands in params.yaml, and with what values: its section, and each iteration's override.
+    """Return the places where a key decides, each with the value that it comes to there, defaults included.
 
-    Raises KeyError where there is none.
+    A key of `train` means all trainings, and one of a stage all iterations: the stages and iterations that say
+    something else are places of their own. `iterations.it1.focus.steps` means one place.
+    Raises IltError where there is no such key, and for parameters that are not valid.
     """
+    params = check_params(values)
+    try:
+        result = _places(params, values, key)
+    except KeyError:
+        raise IltError(f"there is no {key} in params.yaml; `ilt params` lists the names") from None
+    if key.endswith(".learning_rate") and key != RATE:
+        raise IltError(f"{key}: there is {RATE} alone, once for all stages; say lr_factor for what it is multiplied by")
+    if key == RATE and result[key] is None:
+        result[key] = default_learning_rate(model_info(params.model).width)[0]
+    return result
+
+
+def _places(params: Params, values: Values, key: str) -> dict[str, Any]:
     section, _, rest = key.partition(".")
     if section == "iterations":
-        name, _, stage = rest.partition(".")
-        entry = values["iterations"][name]
-        try:
-            return {key: value_at(entry, stage)}
-        except KeyError:  # not overridden there: it is what the stage's own section says
-            return {key: value_at(values, stage)}
-    found = {key: value_at(values, key)}
-    if section in ITERATION_STAGES:
-        for name in values["iterations"]:
-            place = f"iterations.{name}.{key}"
-            try:
-                found[place] = value_at(values, place)
-            except KeyError:
-                continue
-    return found
+        name, _, rest = rest.partition(".")
+        stage, _, rest = rest.partition(".")
+        return {key: _at(_section(params, name, stage), rest)}
+    if section != "train" and section not in (*TRAINING_STAGES, *OTHER_STAGES):
+        return {key: _at(params.model_dump(by_alias=True), key)}
+    result: dict[str, Any] = {}
+    for name in params.iterations:
+        for stage in TRAINING_STAGES if section == "train" else (section,):
+            levels = [*(["train"] if section == "train" else []), stage, f"iterations.{name}.{stage}"]
+            written = [at for at, level in enumerate(levels) if _at(values, f"{level}.{rest}", ...) is not ...]
+            value = _at(_section(params, name, stage), rest)
+            for level in levels[max(written, default=0) :]:
+                if result.setdefault(f"{level}.{rest}", value) == value:
+                    break
+    return result
 
 
-def value_at(values: Values, place: str) -> Any:
-    """The value at one place. Raises KeyError where there is no such place."""
-    at: Any = values
-    for part in place.split("."):
-        if not isinstance(at, dict):
-            raise KeyError(place)
-        at = at[part]
-    return at
+def _section(params: Params, iteration: str, stage: str) -> Values:
+    if iteration in params.iterations and stage in TRAINING_STAGES:
+        return training(params, iteration, stage).model_dump()
+    return stage_section(params, iteration, stage, OTHER_STAGES[stage]).model_dump()
 
 
-def set_value(values: Values, place: str, value: Any) -> None:
-    """Set the value at one place; sections that are missing on the way are made."""
-    *sections, key = place.split(".")
-    at = values
-    for part in sections:
-        if at.get(part) is None:
-            at[part] = {}
-        at = at[part]
-    at[key] = value
+def _at(values: Any, path: str, missing: Any = None) -> Any:
+    """Return the value at a place, or `missing`. Raises KeyError without that."""
+    for part in path.split("."):
+        if not isinstance(values, dict) or part not in values:
+            if missing is None:
+                raise KeyError(path)
+            return missing
+        values = values[part]
+    return values
 
 
-def set_everywhere(values: Values, key: str, value: Any) -> None:
-    """Set a key wherever it stands: of a stage, in all iterations. Raises KeyError where there is none."""
-    for place in places(values, key):
-        set_value(values, place, value)
+def with_values(values: Values, changes: Mapping[str, Any]) -> Values:
+    """Return a copy with other values at some places. Sections that are missing on the way are made."""
+    result = copy.deepcopy(values)
+    for place, value in changes.items():
+        *sections, key = place.split(".")
+        at = result
+        for part in sections:
+            if at.get(part) is None:
+                at[part] = {}
+            at = at[part]
+        at[key] = copy.deepcopy(value)
+    return result
 
 
-def resolved(params: Params) -> dict[str, Any]:
-    """What parameters come to: equal where all stages are told the same, however overrides spell it.
+def with_settings(values: Values, settings: Mapping[str, Any]) -> Values:
+    """Return a copy with other values for some keys, wherever they decide (`places`). Raises IltError."""
+    changes = {place: value for key, value in settings.items() for place in places(values, key)}
+    return with_values(values, changes)
 
-    `iterations` itself holds what was written: DVC writes 0.00002 as 2e-05, which is text to YAML 1.1.
+
+def differences(before: Values, after: Values, above: str = "") -> list[str]:
+    """Return the overrides for `dvc exp run -S` that make `after` of `before`. above: put before their keys."""
+    lines = [f"~{above}{key}" for key in before if key not in after]
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(old, dict) and isinstance(value, dict) and old and value:
+            lines += differences(old, value, f"{above}{key}.")
+        elif key not in before or old != value:
+            # Set over a section, a section would be merged into it.
+            lines += [f"~{above}{key}"] if isinstance(old, dict) and old else []
+            lines.append(override(f"{above}{key}", value))
+    return lines
+
+
+def override(key: str, value: Any) -> str:
+    """Return what `dvc exp run -S` takes to set a key of params.yaml, whether it stands there or not.
+
+    value: None, a bool, a number, a string, or lists and dicts of these.
     """
-    shared = {key: value for key, value in params if key == "evaluate" or key not in ITERATION_STAGES}
-    stages = {
-        name: {"prev": entry["prev"]} | {stage: params.stage(name, stage) for stage in ITERATION_STAGES}
-        for name, entry in params.iterations.items()
-    }
-    return shared | {"iterations": stages}
+    return f"++{key}={_in_hydra(value)}"
+
+
+def _in_hydra(value: Any) -> str:
+    """Return a value in the grammar of Hydra, which reads overrides for DVC."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_in_hydra(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_in_hydra(item) for item in value) + "]"
+    return QuotedString(str(value), Quote.single).with_quotes()

@@ -1,4 +1,4 @@
-"""The command `ilt ablate`."""
+"""`ilt ablate`: ILT beside its control arms."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def ablate(
     file: Annotated[Path, typer.Option(help="Seeds, sizes and data sets.")] = Path("ablation.yaml"),
 ) -> None:
     """Compare ILT with its control arms, each a DVC experiment; after a stop, the same command goes on."""
-    from ilt.tools.experiments.ablation.command import run_ablation, verify_ablation
+    from ilt.tools.experiments.ablation.command import open_ablation
     from ilt.tools.experiments.dvc import interrupt_on_sigterm
 
     interrupt_on_sigterm()
     if queue + read + verify > 1:
         raise IltError("--queue, --read and --verify exclude one another")
+    ablation = open_ablation(file, data or [], arm or [], manifest)
     if verify:
-        raise typer.Exit(0 if verify_ablation(file, data or [], arm or [], manifest) else 1)
-    run_ablation(file, data or [], arm or [], manifest, queue, read)
+        raise typer.Exit(0 if ablation.verify() else 1)
+    ablation.run(queue, read)

@@ -3,268 +3,210 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ilt import paths
 from ilt.errors import IltError
-from ilt.evaluation.scoring import rate
 from ilt.params import read_params
-from ilt.paths import read_json, replacing, write_json
-from ilt.tools.experiments.ablation.file import AblationFile, read_ablation_file
+from ilt.tools.experiments import dvc
+from ilt.tools.experiments.ablation.file import AblationFile, Run, planned, read_ablation_file
 from ilt.tools.experiments.ablation.records import (
+    FORMER_CODE,
+    NOT_RECORDED,
     Record,
-    carry_over,
-    code_digest,
-    is_done,
-    is_recorded,
-    read_former,
+    planned_identity,
     read_record,
-    write_record,
+    record_of,
 )
-from ilt.tools.experiments.ablation.results import OURS, RESULTS, outcome_of, summarise
-from ilt.tools.experiments.ablation.running import Run, planned, queue, run
-from ilt.tools.experiments.ablation.show import to_markdown
-from ilt.tools.experiments.dvc import experiments, remove_experiment
+from ilt.tools.experiments.ablation.results import OURS, RESULTS, summarise, write_page
 
-__all__ = ["run_ablation", "verify_ablation", "write_page"]
+__all__ = ["Ablation", "open_ablation"]
 
-PAGE = Path("docs") / "RESULTS.md"
+LOGS = paths.WORK / "ablation"
 
 
-def _wants_manifest(file: AblationFile, name: str) -> bool:
-    told = file.data.get(name, {})
-    return told.get("corpus.source") == "manifest" and "corpus.manifest" not in told
+@dataclass(frozen=True)
+class Ablation:
+    """The runs that are asked for, and those that are there. data, arms: names; no arms: all.
 
-
-def _extra(file: AblationFile, data: list[str], manifest: Path | None) -> dict[str, dict[str, Any]]:
-    """The manifest for data sets that want one. Raises IltError where it is missing."""
-    wanting = [name for name in data if _wants_manifest(file, name)]
-    if manifest is None:
-        if wanting:
-            raise IltError(f"{wanting[0]} needs --manifest PATH of its manifest")
-        return {}
-    if not manifest.is_file():
-        raise IltError(f"--manifest {manifest}: there is no such file")
-    found: dict[str, Any] = {"corpus.manifest": str(manifest.resolve())}
-    reference = manifest.resolve().with_name("pool_reference.jsonl")
-    if reference.is_file():
-        found["corpus.pool_reference"] = str(reference)
-    return dict.fromkeys(wanting, found)
-
-
-def _plan(
-    path: Path, data: list[str], arms: list[str], manifest: Path | None
-) -> tuple[AblationFile, list[str], list[Run]]:
-    """The file, the data sets that are asked for, and all their runs."""
-    file = read_ablation_file(path)
-    names = data or list(file.data)
-    if not data and manifest is None:
-        names = [name for name in names if not _wants_manifest(file, name)]
-    return file, names, list(planned(file, read_params(), names, _extra(file, names, manifest), arms))
-
-
-def run_ablation(
-    path: Path, data: list[str], arms: list[str], manifest: Path | None, queued: bool, only_read: bool
-) -> None:
-    """Run (or queue) each arm that is not there yet, then write results of all that are.
-
-    A run is there where it is recorded, or an experiment, with the same parameters and code.
-
-    Raises IltError for names that do not exist and for runs that fail; what ran before stays.
+    records: by name of the run, what counts now. others: by name, the record of former code, or in words why there is
+    no record that counts.
     """
-    file, names, runs = _plan(path, data, arms, manifest)
-    wanted = [one for one in runs if not arms or one.arm in arms]
-    found = _Found(file, _there(runs))
-    missing = [one for one in wanted if one.name not in found.records]
-    print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
-    for number, one in enumerate([] if only_read else missing, 1):
-        if queued:
-            queue(one)
-            print(f"[{number}/{len(missing)}] {one.name} is in the queue", flush=True)
-            continue
-        print(f"[{number}/{len(missing)}] {one.name}", flush=True)
-        stages = run(one)
-        found.records[one.name] = record = _record(one, _code_of(one))
-        error = rate(record.ours.errors, record.ours.units)
-        print(f"  {len(stages)} stages ran; test error {error:.1%}", flush=True)
-        found.write(one.data, runs)
-    if queued and missing:
-        print("`dvc queue start --jobs 2` runs them; `ilt ablate` then writes the results")
-    for name in names:
-        found.write(name, runs)
 
+    file: AblationFile
+    data: list[str]
+    arms: list[str]
+    runs: list[Run]
+    records: dict[str, Record] = field(default_factory=dict)
+    others: dict[str, Record | str] = field(default_factory=dict)
 
-def verify_ablation(path: Path, data: list[str], arms: list[str], manifest: Path | None) -> bool:
-    """Show that records of former code are what the code of now would give, and let them count.
+    def look(self) -> None:
+        """Look up what is there: recorded, or else an experiment, which is recorded now."""
+        known = dvc.experiments()
+        for run in self.runs:
+            now, record = planned_identity(run), read_record(run)
+            why = record if isinstance(record, str) else record.identity.why_other(now)
+            if isinstance(record, Record) and why in ("", FORMER_CODE):
+                (self.others if why else self.records)[run.name] = record
+            else:
+                self.others[run.name] = why
+            if why and run.name in known:
+                with suppress(FileNotFoundError):  # what it made is not in DVC's cache any more, or is older
+                    record = record_of(run)
+                    if not record.identity.why_other(now):
+                        self._keep(run, record)
 
-    By data set, each of `arms` (full ILT where none is named) is run again with the first seed. Where all of
-    them come out the same, in every utterance, the records of that code count for the code of now; else they
-    stay as they are. Returns whether all did.
+    def _keep(self, run: Run, record: Record) -> None:
+        record.write()
+        self.records[run.name] = record
+        self.others.pop(run.name, None)
 
-    Raises IltError, before anything runs, where an arm has no record of former code to be compared with.
-    """
-    file, names, runs = _plan(path, data, arms, manifest)
-    of_each = [[one for one in runs if one.data == name] for name in names]
-    wanted = [(those, _tried(those, arms or [OURS])) for those in of_each]
-    alike = [_verify(file, those, tried) for those, tried in wanted]
-    return all(alike)
+    def run(self, queued: bool, only_read: bool) -> None:
+        """Run (or queue) each arm that is not there yet, then write results of all that are.
 
+        Raises IltError for runs that fail; what ran before stays.
+        """
+        self.look()
+        wanted = [run for run in self.runs if not self.arms or run.arm in self.arms]
+        missing = [run for run in wanted if run.name not in self.records]
+        print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
+        whys = [FORMER_CODE if isinstance(self.others[run.name], Record) else self.others[run.name] for run in missing]
+        for why in dict.fromkeys(whys):
+            if why != NOT_RECORDED:
+                advice = "; `ilt ablate --verify` can show that they still do" if why == FORMER_CODE else ""
+                print(f"{whys.count(why)} more are recorded, but {why}: they do not count{advice}")
+        for number, run in enumerate([] if only_read else missing, 1):
+            print(f"[{number}/{len(missing)}] {run.name}{' is in the queue' if queued else ''}", flush=True)
+            if queued:
+                dvc.queue_experiment(run.name, run.overrides)
+                continue
+            stages = _experiment(run)
+            record = record_of(run)
+            self._keep(run, record)
+            print(f"  {len(stages)} stages ran; test error {record.ours.rate:.1%}", flush=True)
+            self.write(run.data)
+        if queued and missing:
+            print("`dvc queue start --jobs 2` runs them; `ilt ablate` then writes the results")
+        for name in self.data:
+            self.write(name)
 
-def _tried(runs: list[Run], arms: list[str]) -> list[tuple[Run, Record]]:
-    """Of each arm, what is to run again and its record of former code; nothing where all records count."""
-    codes = _codes(runs)
-    recorded = [one for one in runs if is_recorded(one)]
-    if recorded and all(read_record(one, codes[_model_files(one)]) for one in recorded):
-        return []
-    found = []
-    for arm in arms:
-        one = next((one for one in runs if one.arm == arm), None)
-        if one is None:
-            raise IltError(f"{runs[0].data} has no arm {arm}; name a data set that has, with --data")
-        record = read_former(one, codes[_model_files(one)])
-        if record is None:
-            why = (
-                "is recorded with the code of now, or with other parameters" if is_recorded(one)
-                else "is not recorded"
-            )  # fmt: skip
-            raise IltError(f"{one.name} {why}: there is nothing to compare it with; name another --arm")
-        found.append((one, record))
-    return found
+    def verify(self) -> bool:
+        """Show that records of former code are what the code of now would give, and let them count.
 
+        By data set, each of `arms` (full ILT where none is named) is run again with the first seed. Where all come out
+        the same, in every utterance, those records count whose code differs in nothing but what these ran. Returns
+        whether all came out the same.
+        Raises IltError, before anything runs, where an arm has no record of former code to be compared with.
+        """
+        self.look()
+        tried = {name: self._to_try([run for run in self.runs if run.data == name]) for name in self.data}
+        alike = [self._verify(name, runs) for name, runs in tried.items()]
+        return all(alike)
 
-def _verify(file: AblationFile, runs: list[Run], tried: list[tuple[Run, Record]]) -> bool:
-    """`verify_ablation` of one data set, whose runs these are."""
-    data = runs[0].data
-    if not tried:
-        print(f"{data}: all records count already")
+    def _to_try(self, runs: list[Run]) -> list[Run]:
+        """Return the runs to be made again; none where all records count."""
+        others = [self.others[run.name] for run in runs if run.name in self.others]
+        if len(others) < len(runs) and all(other == NOT_RECORDED for other in others):
+            return []
+        tried = []
+        for arm in self.arms or [OURS]:
+            run = next((run for run in runs if run.arm == arm), None)
+            if run is None:
+                raise IltError(f"{runs[0].data} has no arm {arm}; name a data set that has, with --data")
+            other = self.others.get(run.name, "recorded with the code of now")
+            if isinstance(other, str):
+                raise IltError(f"{run.name} is {other}: there is nothing to compare it with; name another --arm")
+            tried.append(run)
+        return tried
+
+    def _verify(self, data: str, tried: list[Run]) -> bool:
+        if not tried:
+            print(f"{data}: all records count already")
+            return True
+        shown: set[tuple[str, str]] = set()
+        alike = []
+        for run in tried:
+            before = self.others[run.name]
+            assert isinstance(before, Record)
+            alike.append(_is_alike(run, before))
+            shown |= _changes(before, run)
+        if not all(alike):
+            return False
+        former = [(run, record) for run in self.runs if isinstance(record := self.others.get(run.name), Record)]
+        former = [(run, record) for run, record in former if run.data == data]
+        carried = [(run, record) for run, record in former if _changes(record, run) <= shown]
+        for run, record in carried:
+            self._keep(run, record.carried(planned_identity(run)))
+        rest = dict.fromkeys(run.arm for run, _ in former if run.name in self.others)
+        also = f"; {', '.join(rest)} use other code, too: name them with --arm" if rest else ""
+        print(f"{data}: {len(carried)} of {len(former)} records of former code count for the code of now{also}")
+        self.write(data)
         return True
-    code = code_digest(_model_files(tried[0][0]))
-    alike = [_alike(one, record) for one, record in tried]
-    if not all(alike):
-        return False
-    former = [(one, record) for one in runs if (record := read_former(one, code)) is not None]
-    shown = {record.code for _, record in tried}
-    carried = [one for one, record in former if record.code in shown]
-    for one in carried:
-        carry_over(one, code)
-    print(f"{data}: {len(carried)} of {len(former)} records of former code count for the code of now")
-    _Found(file, _there(runs)).write(data, runs)
-    return True
+
+    def write(self, data: str) -> None:
+        """Write the results of one data set, and the page; nothing where nothing is there."""
+        records = [self.records[run.name] for run in self.runs if run.data == data and run.name in self.records]
+        if not records:
+            return
+        bases = {record.base.seed: record.base for record in records}
+        machines = [record.machine for record in records]
+        size = {name: getattr(self.file, name) for name in ("reduce", "steps", "full_learning_rate")}
+        summary = {
+            "machines": [each for number, each in enumerate(machines) if each not in machines[:number]],
+            "size": size | {"data": self.file.data[data]},
+            **summarise([*(record.ours for record in records), *bases.values()]),
+        }
+        paths.write_json(RESULTS / f"ablation-{data}.json", summary, sort_keys=False)
+        write_page(self.file)
 
 
-def _alike(one: Run, before: Record) -> bool:
-    """Run an arm again, and tell whether it comes out as it did.
+def open_ablation(path: Path, data: list[str], arms: list[str], manifest: Path | None) -> Ablation:
+    """Return the runs of ablation.yaml. data: names; none: all. manifest: of data sets that are one and do not name it.
+
+    Raises IltError for names that do not exist, and where a manifest is missing.
+    """
+    file = read_ablation_file(path)
+    names = data or [name for name in file.data if manifest or not file.wants_manifest(name)]
+    wanting = [name for name in names if file.wants_manifest(name)]
+    keys: dict[str, Any] = {}
+    if manifest is None and wanting:
+        raise IltError(f"{wanting[0]} needs --manifest PATH of its manifest")
+    if manifest is not None:
+        if not manifest.is_file():
+            raise IltError(f"--manifest {manifest}: there is no such file")
+        keys["corpus.manifest"] = str(manifest.resolve())
+        reference = manifest.resolve().with_name("pool_reference.jsonl")
+        keys |= {"corpus.pool_reference": str(reference)} if reference.is_file() else {}
+    return Ablation(file, names, arms, list(planned(file, read_params(), names, dict.fromkeys(wanting, keys), arms)))
+
+
+def _experiment(run: Run) -> list[str]:
+    """Run the whole pipeline, the report too, since its metrics are what `dvc exp show` shows of an experiment."""
+    return dvc.run_experiment(run.name, run.overrides, log=LOGS / f"{run.name}.log")
+
+
+def _changes(record: Record, run: Run) -> set[tuple[str, str]]:
+    """Return the pairs of digests, of the record and of now, of the stages whose code has changed."""
+    now = planned_identity(run).part("code")
+    return {(digest, now[stage]) for stage, digest in record.identity.part("code").items() if digest != now[stage]}
+
+
+def _is_alike(run: Run, before: Record) -> bool:
+    """Run an arm again, and return whether it comes out as it did.
 
     Where it does not, its experiment is forgotten: it would count as the run, and its record be written over.
     """
-    print(f"{one.name} runs again", flush=True)
-    stages = run(one)
-    now = Record(outcome_of(one), outcome_of(one, base=True), {}, _code_of(one))
-    wrong = before.differences(now)
+    print(f"{run.name} runs again", flush=True)
+    stages = _experiment(run)
+    wrong = before.differences(record_of(run))
     what = "the same as recorded" if not wrong else (
         "other errors on dev or retention than recorded" if wrong < 0
-        else f"other errors than recorded in {wrong} of {len(now.ours.units)} test utterances"
+        else f"other errors than recorded in {wrong} of {len(before.ours.units)} test utterances"
     )  # fmt: skip
     where = ", ".join(f"{key} {value}" for key, value in before.machine.items())
     print(f"  {len(stages)} stages ran: {what}" + (f"; that was on {where}" if wrong else ""), flush=True)
     if wrong:
-        remove_experiment(one.name)
+        dvc.remove_experiment(run.name)
     return not wrong
-
-
-def _model_files(one: Run) -> str:
-    return str(one.values["model"]["files"])
-
-
-def _codes(runs: list[Run]) -> dict[str, str]:
-    """By the files of the base model, the hash of the code of now."""
-    return {files: code_digest(files) for files in {_model_files(one) for one in runs}}
-
-
-def _code_of(one: Run) -> str:
-    """The hash of the code that an experiment ran with."""
-    return code_digest(_model_files(one), one.name)
-
-
-def _record(one: Run, code: str) -> Record:
-    """Record what an experiment left, with the code that it ran with, and the base as it measured it."""
-    return write_record(one, code, outcome_of(one), outcome_of(one, base=True))
-
-
-def _there(runs: list[Run]) -> dict[str, Record]:
-    """What is there of some runs, by name: recorded, or else experiments, which are recorded now."""
-    known, codes = experiments(), _codes(runs)
-    found: dict[str, Record] = {}
-    for one in runs:
-        code = codes[_model_files(one)]
-        if record := read_record(one, code):
-            found[one.name] = record
-        elif is_done(one, known) and _code_of(one) == code:
-            with suppress(FileNotFoundError):  # what it made is not in DVC's cache any more
-                found[one.name] = _record(one, code)
-    return found
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What is there, read once, by name of the run."""
-
-    file: AblationFile
-    records: dict[str, Record]
-
-    def write(self, data: str, runs: list[Run]) -> None:
-        """Write the results of one data set, and the page; nothing where nothing is there."""
-        those = [self.records[one.name] for one in runs if one.data == data and one.name in self.records]
-        if not those:
-            return
-        bases = {one.base.seed: one.base for one in those}
-        file = self.file
-        size = {"reduce": file.reduce, "steps": file.steps, "full_learning_rate": file.full_learning_rate}
-        machines = [one.machine for one in those]
-        told = {
-            "machines": [each for number, each in enumerate(machines) if each not in machines[:number]],
-            "size": size | {"data": file.data[data]},
-            **summarise([*(one.ours for one in those), *bases.values()]),
-        }
-        write_json(RESULTS / f"ablation-{data}.json", told, sort_keys=False)
-        write_page(file)
-
-
-def _result(path: Path) -> dict[str, Any]:
-    """A result as it was written. Raises IltError for one that cannot be read, as git's conflicts."""
-    try:
-        found: dict[str, Any] = read_json(path)
-        if {"machines", "size", "arms", "contrasts"} <= set(found):
-            return found
-    except IltError:
-        pass
-    raise IltError(f"{path} is no result of the ablation; delete it, and `ilt ablate --read` makes it anew")
-
-
-def write_page(file: AblationFile) -> None:
-    """docs/RESULTS.md, from all results that lie in benchmarks/results."""
-    parts = []
-    for name in file.data:
-        path = RESULTS / f"ablation-{name}.json"
-        if not path.is_file():
-            continue
-        found = _result(path)
-        said = yaml.safe_dump(found["size"], sort_keys=False, default_flow_style=None).strip()
-        on = "; and on ".join(
-            ", ".join(f"{key} {value}" for key, value in machine.items()) for machine in found["machines"]
-        )
-        parts.append(f"## {name}\n\n{to_markdown(found)}\nOn {on}. Its size:\n\n```yaml\n{said}\n```\n")
-    if not parts:
-        return
-    head = (
-        "# Does it pay?\n\nWritten by `ilt ablate` from `benchmarks/results/ablation-*.json`; "
-        "[ablation.md](ablation.md) says how. Error rates in %, mean and standard deviation over seeds; "
-        "gains in points; all arms have equally many optimiser steps, but for `one_half`. Checkpoints, "
-        "calibration and the best plain LoRA are chosen on dev. Minutes are of machines that were busy with "
-        "other things to different degrees: read no ratio below two from them.\n"
-    )
-    with replacing(PAGE) as temporary:
-        temporary.write_text("\n".join([head, *parts]), encoding="utf-8")

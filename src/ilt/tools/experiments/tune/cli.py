@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,22 +42,20 @@ def tune(
     from ilt.tools.experiments.tune.space import load_space
 
     space = load_space(file)
-    name = _named(study or space.file.study)
+    name = _checked(study or space.file.study)
     interrupt_on_sigterm()
     print(
         f"study {name}: {len(space.file.parameters)} parameters over {', '.join(space.iterations)}; "
         f"logs are in .ilt/tune/{name}"
     )
     try:
-        found = search(space, name, trials, minutes, _say, _stage)
+        counted = search(space, name, trials, minutes, _say, _show_stage).counted
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    print(f"{found.counted} trials in study {name}; `ilt tune show --study {name}` compares them")
+    print(f"{counted} trials in study {name}; `ilt tune show --study {name}` compares them")
 
 
-def _named(study: str) -> str:
-    import re
-
+def _checked(study: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9-]*", study):
         raise IltError(f"--study {study!r}: expected lower-case letters, digits and hyphens, as in my-study-2")
     return study
@@ -66,8 +65,8 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _stage(name: str) -> None:
-    """What runs just now, on a terminal alone: a log has the steps."""
+def _show_stage(name: str) -> None:
+    """Print the stage that runs, on a terminal alone: a log has the steps."""
     if sys.stderr.isatty():
         print(f"  {name:<20}", end="\r", file=sys.stderr, flush=True)
 
@@ -80,17 +79,17 @@ def show(
     form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
     """Show the trials of a study, the best and the Pareto front, and which parameters mattered."""
-    from ilt.tools.experiments.tune.file import read_tune_file
-    from ilt.tools.experiments.tune.records import open_study, read_study
-    from ilt.tools.experiments.tune.show import importances, print_study, test_errors, to_dict
+    from ilt.tools.experiments.tune.show import Shown, importances, test_errors
+    from ilt.tools.experiments.tune.space import read_tune_file
+    from ilt.tools.experiments.tune.study import Study, open_study
 
     if form not in ("text", "json"):
         raise IltError(f"--format {form!r}: there are text, json")
-    stored = open_study(_named(study or read_tune_file(file).study), minutes=False, create=False)
-    found = read_study(stored)
-    shares = importances(stored, found)
-    tests = test_errors(found) if test else None
+    stored = open_study(_checked(study or read_tune_file(file).study))
+    now = Study.of(stored)
+    shares = importances(stored, int(now.params.get("seed", 1)))
+    shown = Shown(now, shares, test_errors(now) if test else None)
     if form == "json":
-        print(json.dumps(to_dict(found, shares, tests), indent=2, ensure_ascii=False))
+        print(json.dumps(shown.to_dict(), indent=2, ensure_ascii=False))
     else:
-        print_study(found, shares, tests)
+        shown.print()
