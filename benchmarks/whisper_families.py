@@ -1,7 +1,7 @@
 """Small Whispers that understand the demo corpus, in the forms that the released checkpoints have.
 
-All are made from data/models/demo-whisper: with 128 mel bins its first layer is composed with a linear map from 128 to 80
-bins; English-only it is trained for a minute to do without language and task.
+All are made from data/models/demo-whisper: with 128 mel bins its first layer is composed with a linear map from 128 to
+80 bins; English-only it is trained for a minute to do without language and task.
 """
 
 from __future__ import annotations
