@@ -171,11 +171,9 @@ def _memory_table() -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     shown = ("audio", "hours", "utterances", "table_mb", "peak_mb", "before_mb", "seconds")
-    lines += [
-        f"| {' | '.join(str(row[name]) for name in shown)} |"
-        for row in read_json(RESULTS / "corpora-memory.json")["runs"]
-    ]
-    return lines
+    runs = read_json(RESULTS / "corpora-memory.json")["runs"]
+    cells = [[f"{row['hours']:g}" if name == "hours" else str(row[name]) for name in shown] for row in runs]
+    return lines + [f"| {' | '.join(row)} |" for row in cells]
 
 
 def tables() -> dict[str, list[str]]:
