@@ -1,4 +1,4 @@
-"""Docstrings as Markdown: lists of fields become lists, and what looks like HTML is text."""
+"""Docstrings as Markdown: lists of fields become lists, and what looks like HTML or a link is text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def _fields(paragraph: str) -> str:
 def as_markdown(docstring: str) -> str:
     """Return a docstring as Markdown."""
     parts = re.split(r"(`[^`]*`)", "\n\n".join(map(_fields, docstring.split("\n\n"))))
-    return "".join(part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts))
+    return "".join(
+        part if number % 2 else part.replace("<", "&lt;").replace("[", "\\[") for number, part in enumerate(parts)
+    )
 
 
 class Fields(griffe.Extension):

@@ -19,7 +19,7 @@ from pages import ROOT, block, put
 __all__ = ["SCRIPTS", "script"]
 
 SCRIPTS = (
-    "corpora", "export_parity", "families", "languages", "memory", "selection", "stopping", "tuned",
+    "corpora", "export_parity", "families", "languages", "memory", "seeds", "selection", "stopping", "tuned",
 )  # fmt: skip
 
 
