@@ -23,8 +23,6 @@ from documents import PAGES, blocks, commands, read, without_blocks
 from ilt.cli import app
 from ilt.tools.experiments.ablation.file import read_ablation_file
 from ilt.tools.experiments.ablation.results import write_page
-from ilt.tools.experiments.ablation.file import read_ablation_file
-from ilt.tools.experiments.ablation.results import write_page
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
