@@ -143,8 +143,10 @@ class Walk:
         return self.folder / ".ilt" / "tour.json"
 
     def _mask(self, text: str) -> str:
+        """Return a text without paths of this machine; cells of tables keep their width."""
         for old, new in {str(self.folder): ".", **self.shown}.items():
-            text = text.replace(old, new)
+            padded = new + " " * max(0, len(old) - len(new))
+            text = re.sub(rf"{re.escape(old)}(?= *[│┃])", padded, text).replace(old, new)
         return text
 
     def run(self, steps: Sequence[Step]) -> list[str]:
