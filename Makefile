@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro summary ablation lint test test-full docs clean
+.PHONY: help setup repro summary ablation lint test test-full pages docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -36,10 +36,15 @@ lint: $(READY) ## ruff and mypy
 test: lint ## lint, types and tests
 	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-full: $(READY) ## what takes minutes: families x stages, exported forms (ILT_HUMAN_DIGITS: its manifest)
+test-full: $(READY) ## what takes minutes: families x stages, the course, exported forms (ILT_HUMAN_DIGITS: its manifest)
 	pytest -m full
 
-docs: $(READY) ## build the documentation and the course as a site in site/ (open site/index.html)
+pages: $(READY) ## write again what pages take from elsewhere: parameters, tables of evidence, blocks of the READMEs
+	python docs/build/parameters.py
+	python docs/build/tables.py
+	python docs/build/readme.py
+
+docs: $(READY) ## build the documentation, the course and the API reference as a site in site/ (open site/index.html)
 	NO_MKDOCS_2_WARNING=1 mkdocs build
 
 clean: ## remove the environment and all caches that can be made again

@@ -22,14 +22,14 @@ from ilt.corpus.importing import Limits, import_rows
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.demo.corpus import demo_corpus
 from ilt.evaluation.scoring import rates
-from ilt.params import ModelParams, load_params
+from ilt.params import RecogniserParams, load_params
 from ilt.paths import write_json
 from ilt.tools.machine import machine
 
 PER_LANGUAGE = 60
 
 
-def measure(rows: pl.DataFrame, model: ModelParams) -> dict[str, object]:
+def measure(rows: pl.DataFrame, model: RecogniserParams) -> dict[str, object]:
     """Rates of the base on rows that have a text."""
     recogniser = load_recogniser(base_lineage(model.id, model.revision), model)
     table = UTTERANCE_TABLE.conform(rows)
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     params = load_params()
-    model = params.model.model_copy(update={"id": args.base} if args.base else {})
+    model = RecogniserParams(**params.model.model_dump() | ({"id": args.base} if args.base else {}))
     counts = {"gold": 1, "pool": 1, "dev": 1, "test": 1, "retention": PER_LANGUAGE}
     rows, _ = demo_corpus(params.corpus.demo.model_copy(update=counts), seed=987, max_duration=6.0)
     result: dict[str, object] = {"machine": machine()}

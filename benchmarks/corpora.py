@@ -3,9 +3,9 @@
     python benchmarks/corpora.py formats [--human-digits PATH/manifest.jsonl]
     python benchmarks/corpora.py memory
 
-Each rewrites its table in docs/corpora.md and its figures in benchmarks/results. `formats` takes utterances
-of the demo corpus and, where it is given, of recorded people. `memory` makes hours of noise in a temporary
-folder (2 GB at most) and imports them in processes of their own.
+Each writes its figures to benchmarks/results; docs/build/tables.py puts the tables into docs/corpora.md. `formats`
+takes utterances of the demo corpus and, where it is given, of recorded people. `memory` makes hours of noise in a
+temporary folder (2 GB at most) and imports them in processes of their own.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from ilt.corpus.formats.manifest import Manifest
 from ilt.corpus.importing import Limits, import_rows, read_corpus
 from ilt.demo.corpus import demo_corpus
 from ilt.params import CorpusParams, load_params
-from ilt.paths import write_json
+from ilt.paths import read_json, write_json
 from ilt.tools.machine import machine
-from pages import put
 
-DOCS, RESULTS = Path("docs/corpora.md"), Path("benchmarks/results")
+ROOT = Path(__file__).resolve().parents[1]
+PAGE, RESULTS = ROOT / "docs" / "corpora.md", ROOT / "benchmarks" / "results"
 COMPARED = ["id", "language", "speaker", "split", "duration", "audio_hash", "text"]
 HOURS = (0.5, 2.0, 8.0)
 RUNS = [("a FLAC of 10 s each", hours, 10.0) for hours in HOURS]
@@ -99,16 +99,20 @@ def formats(human_digits: Path | None) -> None:
     if human_digits:
         result["human-digits"] = compare(_people(human_digits))
     write_json(RESULTS / "corpora-formats.json", result)
+    print("\n".join(_formats_table()))
+    if not all(row["equal"] for found in result.values() for row in found.values()):
+        sys.exit("a format gives other utterances")
+
+
+def _formats_table() -> list[str]:
+    result = read_json(RESULTS / "corpora-formats.json")
     lines = [f"| format | {' | '.join(result)} |", "|---|" + "---|" * len(result)]
     for name, (what, _) in layouts.LAYOUTS.items():
         cells = [
             f"{rows[name]['rows']} rows, {'equal' if rows[name]['equal'] else 'NOT EQUAL'}" for rows in result.values()
         ]
         lines.append(f"| {what} | {' | '.join(cells)} |")
-    put(DOCS, "corpora", "formats", lines)
-    print("\n".join(lines))
-    if not all(row["equal"] for rows in result.values() for row in rows.values()):
-        sys.exit("a format gives other utterances")
+    return lines
 
 
 def _make(folder: Path, hours: float, length: float, long: bool) -> Path:
@@ -158,13 +162,23 @@ def memory() -> None:
         result.append({"audio": kind, "hours": hours, **json.loads(out)})
         print(result[-1], flush=True)
     write_json(RESULTS / "corpora-memory.json", {"machine": machine(), "runs": result})
+    print("\n".join(_memory_table()))
+
+
+def _memory_table() -> list[str]:
     lines = [
         "| audio | hours | utterances | table, MB | peak memory, MB | of that before the import | seconds |",
         "|---|---|---|---|---|---|---|",
     ]
     shown = ("audio", "hours", "utterances", "table_mb", "peak_mb", "before_mb", "seconds")
-    lines += [f"| {' | '.join(str(row[name]) for name in shown)} |" for row in result]
-    put(DOCS, "corpora", "memory", lines)
+    runs = read_json(RESULTS / "corpora-memory.json")["runs"]
+    cells = [[f"{row['hours']:g}" if name == "hours" else str(row[name]) for name in shown] for row in runs]
+    return lines + [f"| {' | '.join(row)} |" for row in cells]
+
+
+def tables() -> dict[str, list[str]]:
+    """Return the tables of `PAGE` by the names of their marks."""
+    return {"formats": _formats_table(), "memory": _memory_table()}
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
     python benchmarks/export_parity.py --manifest PATH/human-digits/manifest.jsonl
 
 Runs the pipeline on the manifest (or goes on in the clone in --keep), exports its last iteration in every
-form with `ilt export`, and decodes dev with each. Figures go to benchmarks/results/export-parity.json and, as
-a table, to docs/export.md.
+form with `ilt export`, and decodes dev with each. Figures go to benchmarks/results/export-parity.json;
+docs/build/tables.py puts them into docs/export.md as a table.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from ilt.tools.export.options import RECORD
 from ilt.tools.export.parity import measure
 from ilt.tools.machine import machine
 from ilt.tools.recognisers import iteration_model
-from pages import put
 
 FORMS: dict[str, list[str]] = {
     "merged, float32, in `transformers.pipeline`": ["merged"],
@@ -47,6 +46,7 @@ FORMS: dict[str, list[str]] = {
     "ctranslate2, int8": ["ctranslate2", "--quantization", "int8"],
 }
 PAGE = ROOT / "docs" / "export.md"
+RESULT = ROOT / "benchmarks" / "results" / "export-parity.json"
 
 
 def exported(iteration: str, options: list[str]) -> dict[str, Any]:
@@ -102,11 +102,16 @@ def table(rows: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
+def tables() -> dict[str, list[str]]:
+    """Return the table of `PAGE` by the name of its mark."""
+    return {"parity": table(paths.read_json(RESULT)["forms"])}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="of human-digits")
     parser.add_argument("--keep", type=Path, help="a folder for the clone, kept, so that a run can be resumed")
-    parser.add_argument("--output", type=Path, help="write the figures there, and no table")
+    parser.add_argument("--output", type=Path, help="write the figures there")
     args = parser.parse_args()
     manifest = args.manifest.resolve()
     corpus = {
@@ -125,11 +130,8 @@ def main() -> None:
         with contextlib.chdir(run_arm(values, "ilt", folder)):
             rows = references(last) | {name: exported(last, options) for name, options in FORMS.items()}
     result = {"machine": machine(), "forms": rows}
-    default = ROOT / "benchmarks" / "results" / "export-parity.json"
-    paths.write_json(args.output or default, result, sort_keys=False)
-    if args.output:
-        return
-    put(PAGE, "export_parity", "parity", table(rows))
+    paths.write_json(args.output or RESULT, result, sort_keys=False)
+    print("\n".join(table(rows)))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python benchmarks/families.py [FAMILY ...]
 
-Each family is a small model made by a recipe, put into a repository of its own, where `dvc repro` runs. A
-stage passes if DVC has its outputs. Writes benchmarks/results/families.json (families that were not asked for
-stay as they were) and the table in docs/models.md.
+Each family is a small model made by a recipe, put into a project of its own, where `dvc repro` runs. A stage
+passes if DVC has its outputs. Writes benchmarks/results/families.json (families that were not asked for stay as
+they were); docs/build/tables.py puts the table into docs/models.md.
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ from typing import Any
 import yaml
 
 import whisper_families
+from clones import environment
+from ilt.params import read_params
 from ilt.paths import write_json
-from pages import put
+from ilt.stages._stage import ORDER
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "families.json"
 PAGE = ROOT / "docs" / "models.md"
-STAGES = (
-    "plan", "sources", "corpus", "baseline", "focus", "label", "select", "feedback", "correct", "fix",
-    "evaluate", "report",
-)  # fmt: skip
+STAGES = ORDER
 COUNTS = {"gold": 8, "pool": 16, "dev": 10, "test": 10, "retention": 4}
 
 
@@ -55,17 +54,15 @@ FAMILIES = {
 
 
 def _parameters(changes: dict[str, Any]) -> dict[str, Any]:
-    """params.yaml of the repository for one small iteration, changed."""
-    values: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    """Return the parameters of the demo for one small iteration, changed."""
+    values: dict[str, Any] = read_params(ROOT / "params.yaml")
     values["corpus"]["demo"] |= {"languages": ["de", "en"], **COUNTS}
-    for stage in ("focus", "feedback", "fix"):
-        values[stage] |= {"steps": 16, "epochs": None, "batch_size": 8, "evaluations": 2}
-        values[stage] |= {"learning_rate": 2e-3}
+    values["train"] |= {"steps": 16, "batch_size": 8, "evaluations": 2, "learning_rate": 2e-3}
     values["select"] |= {"keep": 0.8, "max_expected_error": 1.0, "min_rows": 6}
     values["correct"] |= {"keep": 0.8, "max_expected_error": 1.0}
     values["evaluate"]["bootstrap"] = 100
     values["iterations"] = {"it1": {"prev": "base"}}
-    values["model"] |= {"id": "model", "files": "model"}
+    values["model"]["id"] = "model"
     for name, value in changes.items():
         *sections, key = name.split(".")
         section = values
@@ -76,23 +73,16 @@ def _parameters(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(family: Family) -> dict[str, Any]:
-    """What each stage came to, and the error rates on test before and after."""
+    """Return whether each stage ran in a project with the family's model, and the error rates on test."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "repository"
-        tracked = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, text=True, stdout=-1
-        )
-        for file in tracked.stdout.splitlines():
-            if file.startswith(("src/", "data/corrections/", ".dvc", ".gitignore", "dvc.yaml")):
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / file, folder / file)
-        for base in ("data/models/demo-whisper", "data/corrections"):
-            shutil.copytree(ROOT / base, folder / base, dirs_exist_ok=True)
+        folder = Path(name) / "project"
+        env = environment(ROOT) | {"OMP_NUM_THREADS": "1"}
+        init = [sys.executable, "-m", "ilt.cli", "init", folder.name, "--demo"]
+        subprocess.run(init, cwd=name, env=env, check=True, stdout=subprocess.DEVNULL)
         family.make(folder / "model")
-        (folder / "params.yaml").write_text(yaml.safe_dump(_parameters(family.changes), sort_keys=False))
-        env = os.environ | {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
-        for command in ("git init -q", "git add -A"):
-            subprocess.run(command.split(), cwd=folder, check=True)
+        text = yaml.safe_dump(_parameters(family.changes), sort_keys=False)
+        (folder / "params.yaml").write_text(text, encoding="utf-8")
+        subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
         done = subprocess.run(
             ["dvc", "repro"], cwd=folder, env=env, check=False, text=True, stdout=-1, stderr=subprocess.STDOUT
         )
@@ -107,13 +97,19 @@ def run(family: Family) -> dict[str, Any]:
 
 
 def table(found: dict[str, dict[str, Any]]) -> list[str]:
-    """The Markdown table: a row a family, a column a stage."""
-    lines = ["| | " + " | ".join((*STAGES, "test error, %")) + " |", "|---" * (len(STAGES) + 2) + "|"]
-    for name, stages in found.items():
-        marks = ["yes" if stages.get(stage) else "**no**" for stage in STAGES]
-        rates = " → ".join(f"{100 * rate:.1f}" for rate in stages.get("test", []))
-        lines.append(f"| {name} | " + " | ".join((*marks, rates)) + " |")
-    return lines
+    """Return a Markdown table: a row a stage, a column a family, and the errors at last."""
+    stages = [key for key in next(iter(found.values())) if key != "test"]
+    rows = [
+        [f"`{stage}`", *("yes" if family.get(stage) else "**no**" for family in found.values())] for stage in stages
+    ]
+    rates = [" → ".join(f"{100 * rate:.1f}" for rate in family.get("test", [])) for family in found.values()]
+    lines = [["stage", *found], ["---"] * (1 + len(found)), *rows, ["test error, %", *rates]]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def tables() -> dict[str, list[str]]:
+    """Return the table of `PAGE` by the name of its mark."""
+    return {"families": table(json.loads(RESULT.read_text(encoding="utf-8")))}
 
 
 def main() -> None:
@@ -129,7 +125,6 @@ def main() -> None:
         found = {other: known.get(other) for other in FAMILIES} | {name: result}
         found = {other: stages for other, stages in found.items() if stages}
         write_json(RESULT, found, sort_keys=False)
-        put(PAGE, "families", "families", table(found))
     print("\n".join(table(found)))
     if not all(stages.get(stage) for stages in found.values() for stage in STAGES):
         sys.exit(1)

@@ -8,7 +8,7 @@ interference matrix); the three scopes of adapters, with the same steps (`SCOPE_
 language's own adapter has some); and protection, in trainings long enough to forget something (`LONG`): two
 languages are adapted to (`TARGET`), of the others the corpus has speech of the source domain alone, in retention
 and in replay. With --keep, an interrupted call goes on where it was. Writes
-benchmarks/results/languages-demo.json and the tables in docs/languages.md.
+benchmarks/results/languages-demo.json; docs/build/tables.py puts the tables into docs/languages.md.
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ from ilt.evaluation.assess import compare
 from ilt.evaluation.figures import interval, percent
 from ilt.evaluation.scoring import frame_errors, gain_interval, rate, rates
 from ilt.params import merged, read_params
-from ilt.paths import write_json
+from ilt.paths import read_json, write_json
 from ilt.tools.machine import machine
-from pages import put
 
-DOCS = ROOT / "docs" / "languages.md"
+PAGE = ROOT / "docs" / "languages.md"
 RESULT = ROOT / "benchmarks" / "results" / "languages-demo.json"
 
 LANGUAGES = ["de", "en", "es", "ko"]
@@ -238,8 +237,9 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
-def tables(result: dict[str, Any]) -> dict[str, list[str]]:
-    """Return the tables of docs/languages.md, by the name of their markers."""
+def tables() -> dict[str, list[str]]:
+    """Return the tables of `PAGE` by the names of their marks."""
+    result = read_json(RESULT)
     codes = result["size"]["languages"]
     base = result["base"]
     interference = [
@@ -281,11 +281,6 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def write_docs(result: dict[str, Any]) -> None:
-    for name, lines in tables(result).items():
-        put(DOCS, "languages", name, lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", type=Path, help="a folder for the clones, so that a call can be resumed")
@@ -300,8 +295,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         result = measure(folder)
     write_json(RESULT, result, sort_keys=False)
-    write_docs(result)
-    print("\n".join(line for lines in tables(result).values() for line in [*lines, ""]))
+    print("\n".join(line for lines in tables().values() for line in [*lines, ""]))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
     python benchmarks/memory.py [MODEL ...]
 
-Writes benchmarks/results/memory.json and the table in docs/models.md. Each case is a process of its
-own; its peak is the greatest resident memory after loading, less what was resident before the model was made.
+Writes benchmarks/results/memory.json; docs/build/tables.py puts the table into docs/models.md. Each case is
+a process of its own; its peak is the greatest resident memory after loading, less what was resident before the model
+was made.
 It is measured twice: as torch and glibc are, and with glibc told to give back what is freed.
 """
 
@@ -18,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from ilt.paths import write_json
-from pages import put
 
-RESULT = Path("benchmarks/results/memory.json")
-PAGE = Path("docs/models.md")
+RESULT = Path(__file__).resolve().parent / "results" / "memory.json"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "models.md"
 BATCH, SECONDS, TOKENS = 8, 10.0, 40
 QWEN2_AUDIO = {
     "random Qwen2-Audio, 4.5 M": {},
@@ -170,6 +170,11 @@ def table_of(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def tables() -> dict[str, list[str]]:
+    """Return the table of `PAGE` by the name of its mark."""
+    return {"memory": table_of(json.loads(RESULT.read_text(encoding="utf-8")))}
+
+
 def run(model: str, task: str) -> dict[str, Any]:
     """Measure one case in processes of its own."""
     row: dict[str, Any] = {"model": model, "task": task}
@@ -195,7 +200,6 @@ def main() -> None:
             rows[model, task] = run(model, task)
     measured = [rows[case] for case in CASES if case in rows]
     write_json(RESULT, measured, sort_keys=False)
-    put(PAGE, "memory", "memory", table_of(measured))
     print("\n".join(table_of(measured)))
 
 

@@ -5,7 +5,8 @@
 Each seed is a project of its own in FOLDER, made by `ilt init --demo`, with a shared DVC cache, so that the corpus and
 the base are computed once. Corpus and test set are the same; `train.seed` differs. Writes
 benchmarks/results/demo-seeds.json (without -S): by iteration the mean and the standard deviation over seeds of test,
-dev and retention error, the gain over the iteration before, and the minutes.
+dev and retention error, the gain over the iteration before, and the minutes. docs/build/tables.py puts the table into
+docs/ablation.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ilt.tools.machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "demo-seeds.json"
+PAGE = ROOT / "docs" / "ablation.md"
 SPLITS = ("test", "dev", "retention")
 
 
@@ -76,6 +78,17 @@ def collect(projects: dict[int, Path]) -> dict[str, Any]:
         rows[name] = row
     costs = {seed: _minutes(read_json(project / "data/metrics/costs.json")) for seed, project in projects.items()}
     return {"seeds": sorted(projects), "iterations": rows, "minutes": list(costs.values()), "machine": machine()}
+
+
+def tables() -> dict[str, list[str]]:
+    """Return the table of `PAGE` by the name of its mark: errors in %, gains in points."""
+    lines = ["| | test, mean ± deviation | dev | retention | gain on test, by seed |", "|---|---|---|---|---|"]
+    rows = read_json(RESULT)["iterations"] if RESULT.is_file() else {}
+    for name, row in rows.items():
+        errors = [f"{row[split]['mean']:.1f} ± {row[split]['sd']:.1f}" for split in SPLITS]
+        gains = "" if name == "base" else ", ".join(f"{gain:+.1f}" for gain in row["gain"])
+        lines.append(f"| {' | '.join([name, *errors, gains])} |")
+    return {"seeds": lines if rows else [*lines, "| being measured | | | | |"]}
 
 
 def main() -> None:

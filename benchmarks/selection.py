@@ -6,7 +6,7 @@
 Reads experiments (or any revisions) in which ILT ran, and for each iteration compares, with what was really
 said in the pool, the labels that `select` and `correct` saw: all, and the best half and three quarters of
 each language by expected error, by mean log-probability, and by the truth. Nothing runs. Writes
-benchmarks/results/selection.json and the table in docs/ablation.md.
+benchmarks/results/selection.json; docs/build/tables.py puts the table into docs/ablation.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from ilt.evaluation.scoring import error_counts, rate
 from ilt.params import read_params
 from ilt.tools.machine import machine
 from ilt.tools.revisions import read_columns
-from pages import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULT = ROOT / "docs" / "ablation.md", ROOT / "benchmarks" / "results" / "selection.json"
@@ -103,6 +102,11 @@ def table(result: dict[str, Any]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
+def tables() -> dict[str, list[str]]:
+    """Return the table of `PAGE` by the name of its mark."""
+    return {"selection": table(paths.read_json(RESULT))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="NAME=REVISION")
@@ -116,7 +120,8 @@ def main() -> None:
         "revisions": runs,
         "data": {name: measure(revision, normaliser) for name, revision in runs.items()},
     }
-    publish(RESULT, result, PAGE, "selection", table(result))
+    paths.write_json(RESULT, result, sort_keys=False)
+    print("\n".join(table(result)))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python benchmarks/stopping.py --min-gain 0.005
 
 Two experiments, `stopping-off` and `stopping-on`, that differ in `stop.min_gain` alone. Writes
-benchmarks/results/stopping.json and the table in docs/method.md.
+benchmarks/results/stopping.json; docs/build/tables.py puts the table into docs/method.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from ilt.tools.experiments.dvc import minutes_of, predictions_of, run_experiment
 from ilt.tools.experiments.overrides import override
 from ilt.tools.machine import machine
 from ilt.tools.revisions import filesystem
-from pages import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULT = ROOT / "docs" / "method.md", ROOT / "benchmarks" / "results" / "stopping.json"
@@ -79,8 +78,8 @@ def table(result: dict[str, Any]) -> list[str]:
     ]
     expected = expected_after_each([entry["gain_on_test"]["micro"] for entry in off.values()])
     for (name, entry), more in zip(off.items(), expected, strict=True):
-        passed = on[name].get("skipped")
-        told = f"passes in {60 * on[name]['minutes']:.0f} s" if passed else "runs"
+        skipped = on[name].get("skipped")
+        told = f"skipped in {60 * on[name]['minutes']:.0f} s" if skipped else "runs"
         gains = [interval(entry[key]) for key in ("gain_on_test", "gain_on_dev")]
         gains.insert(1, "not known" if more["gain"] is None else f"{100 * more['gain']:+.1f}")
         cells = [name, percent(entry["test"]), *gains, f"{entry['minutes']:.1f}", told]
@@ -93,11 +92,17 @@ def table(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def tables() -> dict[str, list[str]]:
+    """Return the table of `PAGE` by the name of its mark."""
+    return {"stopping": table(paths.read_json(RESULT))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--min-gain", type=float, default=0.0, help="of stopping-on, a fraction")
     result = measure(parser.parse_args().min_gain)
-    publish(RESULT, result, PAGE, "stopping", table(result))
+    paths.write_json(RESULT, result, sort_keys=False)
+    print("\n".join(table(result)))
 
 
 if __name__ == "__main__":

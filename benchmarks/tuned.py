@@ -7,8 +7,8 @@
 
 Runs the settings of the trials that are best on dev, and of those that are named, without the study's
 reductions, each as an experiment (`tune-full-NUMBER`; one that is there is read), and compares them on test
-with what HEAD's dvc.lock has. --study: a study of another clone. Writes benchmarks/results/tune-demo.json and
-the table in docs/tune.md.
+with what HEAD's dvc.lock has. --study: a study of another clone. Writes benchmarks/results/tune-demo.json;
+docs/build/tables.py puts the table into docs/tune.md.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ from ilt.evaluation.assess import compare
 from ilt.evaluation.figures import interval, percent
 from ilt.evaluation.scoring import rates
 from ilt.params import read_params
-from ilt.paths import read_json
+from ilt.paths import read_json, write_json
 from ilt.tools.experiments.dvc import experiments, predictions_of, run_experiment
 from ilt.tools.machine import machine
 from ilt.tools.revisions import filesystem
-from pages import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULT = ROOT / "docs" / "tune.md", ROOT / "benchmarks" / "results" / "tune-demo.json"
@@ -142,13 +141,19 @@ def _shares(importances: dict[str, dict[str, float]]) -> list[str]:
     return lines
 
 
+def tables() -> dict[str, list[str]]:
+    """Return the table of `PAGE` by the name of its mark."""
+    return {"tuned": table(read_json(RESULT))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, help="what `ilt tune show --test --format json` printed")
     parser.add_argument("--trial", type=int, action="append", default=[], help="another one to run at full size")
     args = parser.parse_args()
     result = measure(_study(args.study), args.trial)
-    publish(RESULT, result, PAGE, "tuned", table(result))
+    write_json(RESULT, result, sort_keys=False)
+    print("\n".join(table(result)))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage
 from ilt.demo.corpus import demo_corpus
-from ilt.params import ModelParams, load_params
+from ilt.params import RecogniserParams, load_params
 
 __all__ = ["english_only", "mel_80", "mel_128"]
 
@@ -72,9 +72,7 @@ def english_only(folder: Path, steps: int = 240) -> None:
     settings = {"is_multilingual": False, "lang_to_id": ..., "task_to_id": ...}
     stamps = json.loads((folder / "generation_config.json").read_text())["no_timestamps_token_id"]
     _change_json(folder / "generation_config.json", **settings, forced_decoder_ids=[[1, stamps]])
-    recogniser = load_recogniser(
-        base_lineage(str(folder), None), ModelParams(id=str(folder), files=str(folder), device="cpu")
-    )
+    recogniser = load_recogniser(base_lineage(str(folder), None), RecogniserParams(id=str(folder)))
     rows = _speech(["en"], 240)
     store = FeatureStore(rows, recogniser.extractor, 0)
     said = sorted(rows.select("id", "text").iter_rows(), key=lambda row: store.frames[row[0]])

@@ -12,6 +12,8 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGES = (
     "README.md",
     "README.ja.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
     *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md"))),
 )
 COURSE = [name for name in PAGES if name.startswith("docs/course/")]
@@ -59,7 +61,7 @@ def commands(page: str) -> list[tuple[str, list[str]]]:
     found = []
     for where, line in lines:
         # Only a line that starts with the program: output and prose do not.
-        if re.match(r"(time )?(ilt|dvc|make) ", line + " "):
+        if re.match(r"(cd \S+ && )?(time )?(ilt|dvc|make) ", line + " "):
             found += [(where, words) for words in _split(line)]
     return found
 

@@ -25,7 +25,7 @@ def tiny_schedule(values):
     values["iterations"] = default
     for iteration in default.values():
         for stage in ("focus", "feedback", "fix"):
-            iteration[stage] = {"lora": iteration[stage]["lora"], "steps": 6}
+            iteration[stage]["steps"] = 6
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,8 @@ def finished(base_folder, tmp_path_factory):  # noqa: ARG001 - skips where there
     folder = new_repository(tmp_path_factory.mktemp("course") / "repository")
     shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
     edit_params(folder, tiny_schedule)
-    shutil.copytree(ROOT / "benchmarks", folder / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
+    for scripts in ("docs/build", "benchmarks"):
+        shutil.copytree(ROOT / scripts, folder / scripts, ignore=shutil.ignore_patterns("__pycache__"))
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", "three iterations")
     run(folder, "dvc", "repro")

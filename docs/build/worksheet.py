@@ -1,7 +1,7 @@
 """The worksheet of docs/course/4-plan.md: what a proof of concept costs, and what it may bring.
 
-    python benchmarks/worksheet.py             # print it, with the figures of the run in this folder
-    python benchmarks/worksheet.py --write     # into docs/course/worksheet.csv and the table of the page
+    python docs/build/worksheet.py             # print it, with the figures of the run in this folder
+    python docs/build/worksheet.py --write     # into docs/course/worksheet.csv and the table of the page
 
 Formulas stand in one place (`LINES`): they are evaluated for the example and become a spreadsheet's
 formulas in the column to fill in. Measured values come from `data/metrics` and, for the single LoRA, from
@@ -24,9 +24,8 @@ from rich.table import Table
 from ilt import paths
 from ilt.params import ITERATION_STAGES, TRAINING_STAGES
 from ilt.paths import replacing
-from pages import put
+from pages import ROOT, put
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE, SHEET = Path("docs/course/4-plan.md"), Path("docs/course/worksheet.csv")
 HEADER = ("", "unit", "example: the demo", "yours", "where it comes from")
 
@@ -198,7 +197,7 @@ def main() -> None:
     if args.write:
         with replacing(SHEET) as temporary:
             temporary.write_text(as_csv(rows), encoding="utf-8")
-        put(PAGE, "worksheet", "worksheet", as_markdown(rows))
+        put(PAGE, "worksheet", as_markdown(rows))
         return
     table = Table(*(name for name in HEADER if name != "yours"))
     for says, unit, value, _, where in rows:

@@ -1,7 +1,7 @@
 """The figures of docs/course/1-lora.md, in a project whose first iteration has been run.
 
-    python benchmarks/course.py scale       # the finished adapter of it1's focus, weaker and stronger
-    python benchmarks/course.py rank        # fresh adapters of several ranks, trained alike on gold
+    python docs/build/course.py scale       # the finished adapter of it1's focus, weaker and stronger
+    python docs/build/course.py rank        # fresh adapters of several ranks, trained alike on gold
 
 Each writes NAME.json (figures in fractions, and the machine) and NAME.svg to `.ilt/course`, or to `--output`
 (what is committed was written with `--output docs/course`). The corpus, the base and all that is not varied
@@ -33,7 +33,7 @@ from ilt.asr.recogniser import Recogniser
 from ilt.asr.transcribe import Decoding, transcribe_table
 from ilt.corpus.table import UTTERANCE_TABLE
 from ilt.evaluation.scoring import frame_errors, rate
-from ilt.params import LoraParams, ModelParams, TrainParams
+from ilt.params import LoraParams, RecogniserParams, TrainParams
 from ilt.paths import replacing, write_json
 from ilt.report.draw import COLOURS, specification
 from ilt.tools.machine import machine
@@ -56,14 +56,14 @@ class Project:
     """The corpus, the base and the parameters of it1's focus."""
 
     def __init__(self) -> None:
-        plan = paths.read_json(paths.plan("focus", "it1"))
-        self.model = ModelParams.model_validate(plan["model"])
+        plan = paths.read_json(paths.plan("focus", "it1"))["parameters"]
+        self.model = RecogniserParams.model_validate(plan["model"])
         self.train = TrainParams.model_validate(plan["train"])
-        self.normaliser, self.seed = plan["normaliser"], plan["seed"]
+        self.normaliser, self.seed = plan["normaliser"], self.train.seed
         self.base = read_lineage(paths.lineage("base"))
         table = UTTERANCE_TABLE.read(paths.UTTERANCES)
         self.rows = table.filter(pl.col("split").is_in(SPLITS)).sort("id")
-        self.store = FeatureStore(table, self.recogniser(self.base).extractor, self.model.feature_cache_mb)
+        self.store = FeatureStore(table, self.recogniser(self.base).extractor)
 
     def recogniser(self, lineage: Lineage) -> Recogniser:
         return load_recogniser(lineage, self.model)
