@@ -9,6 +9,7 @@ from typing import Any
 
 from ilt.errors import IltError
 from ilt.params import CorpusParams, SourceParams, check_params, default_learning_rate, parse_yaml, validated
+from ilt.tools.doctor.plan import MachinePlan, plan_for_machine
 from ilt.tools.init.files import commit, in_the_way, prepare, render, write_files
 from ilt.tools.init.schedule import Schedule, schedule
 from ilt.tools.init.survey import CorpusSurvey, ModelSurvey, survey_corpus, survey_model
@@ -95,22 +96,23 @@ def _has_gpu() -> bool:
     return pick_device().type == "cuda"
 
 
-def _params(model: ModelSurvey, corpus: dict[str, Any], plan: Schedule, aliases: dict[str, str], gpu: bool) -> str:
+def _params(
+    model: ModelSurvey, corpus: dict[str, Any], plan: Schedule, aliases: dict[str, str], machine: MachinePlan
+) -> str:
     return render(
         "params.yaml.jinja",
         model=model,
         corpus={"manifest": None, **corpus},
         sources=corpus.get("sources", []),
         languages={code: {"as": other} for code, other in aliases.items()},
-        decode_batch=64 if gpu else 16,
         rate=f"{default_learning_rate(model.info.width)[0]:g}",
-        gradient_checkpointing=False,
+        machine=machine,
         schedule=plan,
         iterations=[f"it{number + 1}" for number in range(plan.iterations)],
     )
 
 
-def _choices(model: ModelSurvey, corpus: CorpusSurvey, plan: Schedule, gpu: bool) -> list[str]:
+def _choices(model: ModelSurvey, corpus: CorpusSurvey, plan: Schedule, machine: MachinePlan) -> list[str]:
     """Return what was chosen and why, a line each."""
     rate, source = default_learning_rate(model.info.width)
     splits = ", ".join(
@@ -124,7 +126,8 @@ def _choices(model: ModelSurvey, corpus: CorpusSurvey, plan: Schedule, gpu: bool
         f"learning rate: {rate:g} ({source})",
         f"steps: focus {plan.focus}, feedback {plan.feedback}, fix {plan.fix} ({plan.reason})",
         f"iterations: {plan.iterations}"
-        + ("" if gpu or plan.iterations > 1 else " (this machine has no GPU; more: -S '+iterations.it2={prev: it1}')"),
+        + ("" if plan.iterations > 1 else " (more, one by one: -S '+iterations.it2={prev: it1}')"),
+        f"machine: {machine.reason}",
     ]
     if "retention" not in corpus.utterances:
         lines.append(
@@ -152,7 +155,6 @@ def run_init(folder: Path, options: InitOptions) -> None:
     from ilt.stages._dvc import render as render_dvc
 
     target = prepare(folder)
-    gpu = _has_gpu()
     if options.demo:
         from ilt.tools.init.demo import demo_files
 
@@ -165,12 +167,13 @@ def run_init(folder: Path, options: InitOptions) -> None:
         model, section, aliases = survey_model(options.model, options.revision), _corpus(options), _aliases(options)
         corpus = survey_corpus(validated(CorpusParams, section, "corpus"))
         _check_languages(corpus, model, aliases)
-        plan = schedule(corpus, gpu, options.iterations)
-        text = _params(model, section, plan, aliases, gpu)
+        machine = plan_for_machine(model.id, model.revision, min(corpus.longest or model.seconds, model.seconds))
+        plan = schedule(corpus, machine, _has_gpu(), options.iterations)
+        text = _params(model, section, plan, aliases, machine)
         check_params(parse_yaml(text, "params.yaml"))
         readme = render("README.md.jinja", name=target.folder.name, model=model)
         files = {"params.yaml": text.encode(), "README.md": readme.encode()}
-        choices = _choices(model, corpus, plan, gpu)
+        choices = _choices(model, corpus, plan, machine)
     files["dvc.yaml"] = render_dvc().encode()
     kept = ["README.md"] if (target.folder / "README.md").exists() else []
     files = {name: content for name, content in files.items() if name not in kept}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ilt.tools.doctor.plan import MachinePlan
 from ilt.tools.init.survey import CorpusSurvey
 
 __all__ = ["Schedule", "schedule"]
@@ -14,14 +15,11 @@ FOCUS_EPOCHS = 3
 LEAST_STEPS, MOST_STEPS = 60, 2000
 """Bounds of the steps of one stage, whatever the corpus."""
 
-CPU_BATCH, GPU_BATCH = 8, 32
-
 
 @dataclass(frozen=True)
 class Schedule:
-    """Optimiser steps of the three trainings, utterances of a batch, and how many iterations to begin with."""
+    """Optimiser steps of the three trainings, and how many iterations to begin with."""
 
-    batch_size: int
     focus: int
     feedback: int
     fix: int
@@ -33,15 +31,15 @@ def _bounded(steps: float) -> int:
     return max(LEAST_STEPS, min(MOST_STEPS, round(steps)))
 
 
-def schedule(corpus: CorpusSurvey, gpu: bool, iterations: int | None) -> Schedule:
+def schedule(corpus: CorpusSurvey, machine: MachinePlan, gpu: bool, iterations: int | None) -> Schedule:
     """Return the schedule of a first run.
 
     focus: `FOCUS_EPOCHS` passes over gold. feedback: one pass over gold and the better half of the pool. fix: half of
     that. One iteration without a GPU, for a first look within an hour or two; three with one.
     """
-    batch = GPU_BATCH if gpu else CPU_BATCH
+    batch = machine.batch_size * machine.gradient_accumulation
     gold, pool = corpus.utterances["gold"], corpus.utterances["pool"]
     feedback = _bounded((gold + 0.5 * pool) / batch)
     count = iterations or (3 if gpu else 1)
-    why = f"{FOCUS_EPOCHS} passes over gold, then one over gold and half of the pool, in batches of {batch}"
-    return Schedule(batch, _bounded(FOCUS_EPOCHS * gold / batch), feedback, max(30, feedback // 2), count, why)
+    why = f"{FOCUS_EPOCHS} passes over gold, then one over gold and half of the pool, {batch} utterances a step"
+    return Schedule(_bounded(FOCUS_EPOCHS * gold / batch), feedback, max(30, feedback // 2), count, why)
