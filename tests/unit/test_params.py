@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from ilt.errors import IltError
-from ilt.params import TRAINING_STAGES, check_model_files, load_params, read_params
-from ilt.stages.plan import resolve
+from ilt.params import (
+    TRAINING_STAGES,
+    default_learning_rate,
+    load_params,
+    ordered_iterations,
+    read_params,
+    training,
+)
+from ilt.stages.plan import notes, plan_files, resolve
 
 CHAIN = {"it1": {"prev": "base"}, "it2": {"prev": "it1"}, "it3": {"prev": "it2"}}
 
@@ -29,7 +36,7 @@ def test_yaml_is_read_as_dvc_writes_it(tmp_path):
 
 
 def test_the_repositorys_own_params_are_valid(load):
-    assert load({}).ordered_iterations() == ["it1", "it2", "it3"]
+    assert ordered_iterations(load({})) == ["it1", "it2", "it3"]
 
 
 @pytest.mark.parametrize(
@@ -49,14 +56,14 @@ def test_the_repositorys_own_params_are_valid(load):
         ("evaluate.normaliser", "mine"),
         ("adapter.mode", "merge"),
         ("label.beams", 0),
-        ("focus.learning_rate", float("nan")),
+        ("train.learning_rate", float("nan")),
         ("iterations.it2.label.beam", 2),  # the same in an override
         ("iterations.it2.fix.lora.r", -1),
         ("iterations.it2.tune", {"steps": 3}),  # no such stage
         ("iterations.it2.prev", "it9"),
         ("iterations.it2.prev", None),
         pytest.param(
-            "focus.learning_rate",
+            "train.learning_rate",
             float("inf"),
         ),
         pytest.param(
@@ -77,14 +84,14 @@ def test_a_wrong_value_is_refused_by_its_name(load, key, value):
 
 def test_all_wrong_values_are_named_at_once(load):
     with pytest.raises(IltError) as caught:
-        load({"fix.lora.r": 0, "colour": "red", "seed": "many"})
-    assert all(key in str(caught.value) for key in ("fix.lora.r", "colour", "seed"))
+        load({"select.keep": 2, "colour": "red", "seed": "many"})
+    assert all(key in str(caught.value) for key in ("select.keep", "colour", "seed"))
 
 
-def test_a_missing_section_is_named(tmp_path, write_params):
+def test_a_section_that_has_no_default_is_named(tmp_path, write_params):
     path = write_params(tmp_path, {})
     path.write_text("seed: 1\n")
-    with pytest.raises(IltError, match=r"select: Field required"):
+    with pytest.raises(IltError, match=r"iterations: Field required"):
         load_params(path)
 
 
@@ -105,7 +112,7 @@ def test_an_iteration_without_prev_is_refused(load):
     ids=["two after base", "two after it1", "cycle", "cycle aside", "self"],
 )
 def test_iterations_that_are_no_chain_are_refused(load, iterations):
-    with pytest.raises(IltError, match="iterations: they must form one chain"):
+    with pytest.raises(IltError, match="they must form one chain"):
         load({"iterations": iterations})
 
 
@@ -122,15 +129,15 @@ def test_no_iterations_at_all_are_refused(load):
 
 def test_the_order_follows_prev_and_not_the_file(load):
     params = load({"iterations": {"c": {"prev": "a"}, "b": {"prev": "c"}, "a": {"prev": "base"}}})
-    assert params.ordered_iterations() == ["a", "c", "b"]
+    assert ordered_iterations(params) == ["a", "c", "b"]
 
 
 def test_an_override_holds_in_its_iteration_alone(load):
     params = load({"fix.lora.r": 8, "iterations.it2.fix": {"lora": {"r": 4}}})
-    ranks = {name: params.stage(name, "fix").lora.r for name in params.ordered_iterations()}
+    ranks = {name: training(params, name, "fix").lora.r for name in ordered_iterations(params)}
     assert ranks == {"it1": 8, "it2": 4, "it3": 8}
-    assert params.stage("it2", "fix").lora.alpha == params.fix.lora.alpha
-    assert params.stage("it2", "feedback") == params.feedback
+    assert training(params, "it2", "fix").lora.alpha == training(params, "it1", "fix").lora.alpha
+    assert training(params, "it2", "feedback") == training(params, None, "feedback")
 
 
 @pytest.mark.parametrize(("steps", "epochs"), [(10, 2.0), (None, None)])
@@ -144,25 +151,18 @@ def test_an_epoch_of_gold_needs_gold(load):
         load({"fix.steps": None, "fix.epochs": 1.0, "fix.gold_share": 0.0})
 
 
-def test_a_local_model_that_dvc_does_not_watch_is_refused(load, tmp_path):
-    (tmp_path / "mine" / "model").mkdir(parents=True)
-    folder = str(tmp_path / "mine" / "model")
-    with pytest.raises(
-        IltError, match=r"model\.files: data/models/demo-whisper does not hold .*; say model\.files: .*model"
-    ):
-        check_model_files(load({"model.id": folder}))
-    for watched in (folder, str(tmp_path / "mine")):
-        check_model_files(load({"model.id": folder, "model.files": watched}))
-
-
 @pytest.mark.parametrize("mode", ["single", "full"])
 def test_one_training_on_gold_does_not_depend_on_the_first_stage_alone(load, mode):
-    """It takes the steps of all stages: that the first has none must not leave it out."""
+    """It takes the steps of all stages: that the first has none must not skip it."""
     none = dict.fromkeys(("iterations.it1.feedback.steps", "iterations.it1.fix.steps"), 0)
     last = {f"iterations.{name}.{stage}.steps": 0 for name in ("it2", "it3") for stage in TRAINING_STAGES}
     first = {"adapter.mode": mode, "iterations.it1.focus.steps": 0}
-    assert "skipped" not in resolve(load(first))["it1/focus"]
-    assert resolve(load(first | none | last))["it1/focus"]["skipped"] == "all stages have 0 steps"
+
+    def skip(changes):
+        return plan_files(resolve(load(changes)))["it1/focus"]["parameters"]["skip"]
+
+    assert skip(first) is None
+    assert skip(first | none | last) == "all stages have 0 steps"
 
 
 def test_overriding_epochs_unsets_steps_and_the_other_way_round(load):
@@ -176,10 +176,10 @@ def test_overriding_epochs_unsets_steps_and_the_other_way_round(load):
             "iterations.it2.focus.steps": 7,
         }
     )
-    fix, focus = params.stage("it2", "fix"), params.stage("it2", "focus")
+    fix, focus = training(params, "it2", "fix"), training(params, "it2", "focus")
     assert (fix.steps, fix.epochs) == (None, 3.0)
     assert (focus.steps, focus.epochs) == (7, None)
-    assert params.stage("it1", "fix").steps == 10
+    assert training(params, "it1", "fix").steps == 10
 
 
 def test_an_override_of_both_steps_and_epochs_is_refused(load):
@@ -202,5 +202,34 @@ def test_a_missing_file_and_one_that_is_not_yaml_are_refused(tmp_path):
 
 
 def test_full_fine_tuning_has_no_adapter_to_scale(load):
-    with pytest.raises(IltError, match=r"merge\.scale is for adapters"):
-        load({"adapter.mode": "full", "merge.scale": 0.9})
+    with pytest.raises(IltError, match=r"scale is for adapters"):
+        load({"adapter.mode": "full", "adapter.scale": 0.9})
+
+
+def test_a_wrong_value_of_a_section_is_named_there_though_iterations_override_it(load):
+    overrides = {f"iterations.{name}.fix": {"steps": 3} for name in ("it1", "it2", "it3")}
+    with pytest.raises(IltError, match=r"\n  fix\.lora\.dropout: "):
+        load({"fix.lora.dropout": 2.0} | overrides)
+
+
+@pytest.mark.parametrize(
+    ("width", "rate", "known"),
+    [(192, 1.6e-3, "measured on the demo"), (512, 5e-4, "measured on whisper-base"), (384, 7e-4, "a guess"),
+     (768, 3e-4, "a guess"), (4096, 1e-4, "a guess"), (None, 1e-4, "not known")],
+)  # fmt: skip
+def test_without_a_learning_rate_it_goes_by_the_models_width(width, rate, known):
+    value, source = default_learning_rate(width)
+    assert value == rate and known in source
+
+
+def test_one_learning_rate_is_all_and_stages_say_factors(load):
+    changes = {"train.learning_rate": 1e-4, "fix.lr_factor": 0.5, "iterations.it2.fix": {"lr_factor": 0.25}}
+    plans = plan_files(resolve(load(changes)))
+    rates = {key: plans[key]["parameters"]["train"]["learning_rate"] for key in ("it1/focus", "it1/fix", "it2/fix")}
+    assert rates == {"it1/focus": 1e-4, "it1/fix": 5e-5, "it2/fix": 2.5e-5}
+
+
+def test_a_key_that_every_iteration_overrides_is_named(load):
+    steps = {f"iterations.{name}.focus": {"steps": 9} for name in ("it1", "it2", "it3")}
+    assert any("focus.steps" in line for line in notes(resolve(load({"focus.steps": 5} | steps))))
+    assert not any("focus.steps" in line for line in notes(resolve(load({"focus.steps": 5}))))

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from ilt.errors import IltError
-from ilt.params.resolving import check_stages
+from ilt.params.resolving import check_stages, ordered_iterations
 from ilt.params.schema import ITERATION_STAGES, Params, validated
 
 __all__ = [
@@ -86,7 +86,7 @@ def _check_iterations(params: Params) -> None:
                 problems.append(f"{place}.{key}: expected prev or a stage ({', '.join(SECTIONS)})")
             elif key != "prev" and not isinstance(value, dict | None):
                 problems.append(f"{place}.{key}: expected parameters of the stage, as in {{keep: 0.5}}, got {value!r}")
-    if not problems and "base" not in used:
+    if not problems and len(ordered_iterations(params)) < len(params.iterations):
         problems.append("iterations: they must form one chain that starts at base")
     _fail(problems)
 

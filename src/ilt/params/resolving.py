@@ -98,15 +98,19 @@ def per_language_stages(scope: str) -> tuple[str, ...]:
     return {"shared": (), "per_language": TRAINING_STAGES, "shared+per_language": ("fix",)}[scope]
 
 
-def training(params: Params, iteration: str, stage: str) -> TrainParams:
-    """Return what one training of one iteration comes to; learning_rate stays null where it goes by the model."""
-    override = params.iterations[iteration].get(stage) or {}
+def training(params: Params, iteration: str | None, stage: str) -> TrainParams:
+    """Return what one training comes to; learning_rate stays null where it goes by the model.
+
+    iteration: None for the stage as its section has it, without what an iteration says of it.
+    """
+    override = (params.iterations[iteration].get(stage) or {}) if iteration else {}
     values: dict[str, Any] = {}
     for layer in (STAGE_DEFAULTS[stage], params.train, getattr(params, stage), override):
         values = merged(values, layer)
     if stage == "focus":
         values["gold_share"] = 1.0  # there are no other labels yet
-    return validated(TrainParams, values, f"iterations.{iteration}.{stage}" if override else stage)
+    section = stage if getattr(params, stage) else "train"
+    return validated(TrainParams, values, f"iterations.{iteration}.{stage}" if override else section)
 
 
 def stage_section(params: Params, iteration: str, stage: str, kind: type[C]) -> C:
@@ -128,6 +132,8 @@ def check_stages(params: Params) -> None:
         "correct": CorrectParams,
         "evaluate": EvaluateParams,
     }
+    for stage in TRAINING_STAGES:
+        training(params, None, stage)  # so that what is wrong in a section is named there
     for name in params.iterations:
         for stage in TRAINING_STAGES:
             training(params, name, stage)
