@@ -271,6 +271,7 @@ def run_intake(tmp_path, base_folder, write_params, monkeypatch):
             command = [sys.executable, "-m", f"ilt.stages.{stage[0]}", *stage[1:]]
             result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
             assert "Traceback" not in result.stderr, result.stderr
+            assert stage == ["intake", iteration] or result.returncode == 0, result.stderr
         return result
 
     return run
