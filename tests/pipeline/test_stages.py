@@ -9,19 +9,22 @@ import time
 
 import pytest
 
+from ilt.params import LabelParams, RecogniserParams
 from ilt.stages import _stage
-from ilt.stages._stage import Stage
+from ilt.stages._stage import Run
+from ilt.stages.label import STAGE, LabelPlan
 
 
 @pytest.fixture
-def stage(tmp_path, monkeypatch):
-    """A function that makes a stage, as a process that starts it would, in a folder of its own."""
+def run(tmp_path, monkeypatch):
+    """A function that makes a run of `label`, as a process that starts it would, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_stage, "TICK", 0.02)
     made = []
 
-    def make(values=()):
-        made.append(Stage("label", "it1", {"seed": 1, **dict(values)}))
+    def make(beams=1, code="digest"):
+        plan = LabelPlan(seed=1, prev="base", model=RecogniserParams(id="model"), label=LabelParams(beams=beams))
+        made.append(Run(STAGE, "it1", plan, code))
         return made[-1]
 
     yield make
@@ -29,24 +32,21 @@ def stage(tmp_path, monkeypatch):
         one.finish(None)
 
 
-def test_a_killed_run_is_found_again_only_if_nothing_that_matters_changed(stage, tmp_path, monkeypatch):
+def test_a_killed_run_is_found_again_only_if_nothing_that_matters_changed(run, tmp_path):
     table = tmp_path / "table"
     table.write_text("rows")
-    first = stage().work(table)
-    assert stage().work(table) == first
-    assert stage({"beams": 2}).work(table) != first
-    assert stage().work(table, also="another model") != first
-    code = tmp_path / "decoding.py"
-    code.write_text("# mended")
-    monkeypatch.setattr(_stage, "_code", lambda: (code,))
-    mended = stage().work(table)
+    first = run().work(table)
+    assert run().work(table) == first
+    assert run(beams=2).work(table) != first
+    assert run().work(table, also="another model") != first
+    mended = run(code="of mended code").work(table)
     assert mended != first
     table.write_text("other rows")
-    assert stage().work(table) not in (first, mended)
+    assert run(code="of mended code").work(table) not in (first, mended)
 
 
-def test_costs_hold_the_time_of_runs_that_were_killed(stage, tmp_path):
-    killed = stage()
+def test_costs_hold_the_time_of_runs_that_were_killed(run, tmp_path):
+    killed = run()
     folder = killed.work()
     while not (folder / "spent.json").is_file():
         time.sleep(0.01)
@@ -54,7 +54,7 @@ def test_costs_hold_the_time_of_runs_that_were_killed(stage, tmp_path):
     killed._clocks[0].join()
     spent = {"seconds": 500.0}
     (folder / "spent.json").write_text(json.dumps(spent))
-    after = stage()
+    after = run()
     assert after.work() == folder
     after.finish(2.0)
     assert json.loads((tmp_path / "data/iterations/it1/costs/label.json").read_text())["seconds"] == 502.0
