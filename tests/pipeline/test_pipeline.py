@@ -130,11 +130,11 @@ def test_dvc_shows_few_metrics_and_draws_every_plot(copied):
     run(copied, "dvc", "plots", "show", "--out", "plots")
     page = (copied / "plots" / "index.html").read_text(encoding="utf-8")
     for title in (
-        "Error rates",
-        "How wrong labels",
-        "Pool rows left",
-        "Calibration on dev",
-        "What changed in the labels",
+        "Error over iterations",
+        "True error of the labels",
+        "Rows of the pool after each step",
+        "Expected against true error on dev",
+        "Change of the labels since",
     ):
         assert title in page
     funnel = pl.read_csv(copied / "data/metrics/funnel.csv")
@@ -152,7 +152,7 @@ def test_diff_and_explain_read_what_the_pipeline_wrote(finished):
     key = LABEL_TABLE.read(finished / "data/iterations/it2/labels/corrected.parquet").filter(split="pool")["id"][0]
     shown = run(finished, "ilt", "explain", key)
     steps = [
-        "base correct",
+        "\nbase ",
         *(f"{it} {stage}" for it in ("it1", "it2") for stage in ("label", "select", "correct")),
     ]
     assert [shown.index(step) for step in steps] == sorted(shown.index(step) for step in steps)

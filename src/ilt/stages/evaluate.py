@@ -14,7 +14,7 @@ from ilt.evaluation.figures import interval
 from ilt.evaluation.stopping import stop_reason
 from ilt.labels.table import LABEL_TABLE, PREDICTION_TABLE
 from ilt.params import EvaluateParams, Resolved, StopParams
-from ilt.stages._skip import skip_evaluation, skip_reason
+from ilt.stages._skip import skip_reason, stopped
 from ilt.stages._stage import Plan, Run, Stage, run_stage
 
 TABLES = ("pseudo", "selected", "corrected")
@@ -39,10 +39,19 @@ def resolve(resolved: Resolved, iteration: str) -> EvaluatePlan:
     )
 
 
+def _skip(run: Run[EvaluatePlan], prev: str, reason: str) -> None:
+    """Write the scores of the iteration before, which gained nothing on itself."""
+    nothing = {"micro": 0.0, "low": 0.0, "high": 0.0}
+    scores = paths.read_json(paths.evaluation(prev)) | {"gain_over_previous": nothing, "skipped": reason}
+    paths.write_json(paths.evaluation(run.iteration), scores)
+    paths.write_json(paths.stop(run.iteration), {"why": stopped(prev)})
+    print(f"  skipped: {reason}")
+
+
 def body(run: Run[EvaluatePlan]) -> None:
     plan, stop, iteration = run.plan, run.plan.stop, run.iteration
     if reason := skip_reason(plan.prev, plan.skip):
-        skip_evaluation(run, plan.prev, reason)
+        _skip(run, plan.prev, reason)
         return
     normaliser, samples = plan.evaluate.normaliser, plan.evaluate.bootstrap
     predictions = PREDICTION_TABLE.read(paths.predictions(iteration))

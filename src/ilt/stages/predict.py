@@ -11,8 +11,9 @@ import polars as pl
 
 from ilt import paths
 from ilt.asr.families import FAMILIES
+from ilt.errors import IltError
 from ilt.params import RecogniserParams, Resolved
-from ilt.stages._skip import skip_predictions, skip_reason
+from ilt.stages._skip import skip_reason
 from ilt.stages._stage import Plan, Run, Stage, run_stage
 
 
@@ -31,10 +32,31 @@ def resolve(resolved: Resolved, iteration: str) -> PredictPlan:
     return PredictPlan(skip=skip, prev=resolved.prev(iteration), model=resolved.recogniser(iteration))
 
 
+def _skip(run: Run[PredictPlan], prev: str, reason: str) -> None:
+    """Write the predictions of the iteration before.
+
+    Raises IltError where a language begins with a skipped iteration: nobody would train or score it.
+    """
+    from ilt.corpus.intake import INTAKE_TABLE
+    from ilt.evaluation.assess import SPLITS
+
+    scored = set(pl.read_parquet(paths.predictions(prev), columns=["language"])["language"])
+    wanted = INTAKE_TABLE.read(paths.intake(run.iteration)).filter(pl.col("split").is_in(SPLITS))
+    if new := sorted(set(wanted["language"]) - scored):
+        raise IltError(
+            f"languages.{new[0]}.from: {run.iteration} is skipped ({reason}), and nothing would be trained on "
+            f"{new[0]} or scored; let it begin in an iteration that runs, or let this one run (stop.min_gain: null)"
+        )
+    for where in (paths.predictions, paths.base_predictions):
+        with paths.replacing(where(run.iteration)) as temporary:
+            temporary.write_bytes(where(prev).read_bytes())
+    print(f"  skipped: {reason}")
+
+
 def body(run: Run[PredictPlan]) -> None:
     plan = run.plan
     if reason := skip_reason(plan.prev, plan.skip):
-        skip_predictions(run, plan.prev, reason)
+        _skip(run, plan.prev, reason)
         return
     # Late, so that a stage that is skipped need not wait for torch.
     from ilt.asr.families import load_recogniser

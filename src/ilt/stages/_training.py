@@ -1,9 +1,11 @@
-"""Plan of the training stages focus, feedback and fix."""
+"""What the training stages focus, feedback and fix share that needs no torch: their plan, and how one is skipped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from ilt import paths
 from ilt.asr.families import FAMILIES
 from ilt.params import (
     GOLD_ALONE,
@@ -15,9 +17,10 @@ from ilt.params import (
     TrainParams,
     stage_seed,
 )
-from ilt.stages._stage import Plan
+from ilt.stages._skip import skip_reason, stopped
+from ilt.stages._stage import Plan, Run
 
-__all__ = ["TrainPlan", "resolver"]
+__all__ = ["TrainPlan", "resolver", "train_or_skip"]
 
 
 class TrainPlan(Plan):
@@ -61,3 +64,28 @@ def resolver(stage: str) -> Callable[[Resolved, str], TrainPlan]:
         )
 
     return resolve
+
+
+def _skip_training(run: Run[TrainPlan], start: Path, reason: str) -> None:
+    """Write the model as it is: no adapter, the same lineage."""
+    from ilt.asr.lineage import read_lineage
+
+    lineage = read_lineage(start)
+    if not stopped(run.plan.prev):
+        lineage = lineage.start_of(run.name, run.plan.adapter.scope)
+    folder = paths.adapter(run.iteration, run.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    lineage.write(folder / "lineage.json")  # DVC does not keep empty folders
+    lineage.write(paths.lineage(run.iteration, run.name))
+    paths.write_json(paths.details(run.iteration, run.name), {"steps": 0, "skipped": reason})
+    print(f"  skipped: {reason}")
+
+
+def train_or_skip(run: Run[TrainPlan], start: Path, labels: Path | None) -> None:
+    """Run a training stage: see `ilt.stages._train.train_stage`. Skipped, it passes on the model in `start`."""
+    if reason := skip_reason(run.plan.prev, run.plan.skip):
+        _skip_training(run, start, reason)
+        return
+    from ilt.stages._train import train_stage  # late, so that a stage that is skipped need not wait for torch
+
+    train_stage(run, start, labels)
