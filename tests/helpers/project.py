@@ -41,8 +41,9 @@ def edit_params(folder, change):
 
 def make_tiny(values):
     """Change params.yaml to a run of seconds: two languages, a few utterances, a few steps."""
-    counts = {"gold": 6, "pool": 12, "dev": 8, "test": 6, "retention": 4}
+    counts = {"gold": 6, "pool": 12, "dev": 8, "test": 6, "retention": 4, "replay": 0}
     values["corpus"]["demo"] |= {"languages": ["de", "ko"], **counts}
+    values["mixture"]["replay_share"] = 0.0
     values["train"] |= {"steps": 6, "batch_size": 4, "evaluations": 3, "learning_rate": 1e-4}
     values["select"] |= {"keep": 0.8, "max_expected_error": 1.0, "min_rows": 6}
     values["correct"] |= {"keep": 0.8, "max_expected_error": 1.0}
