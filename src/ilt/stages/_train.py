@@ -22,7 +22,7 @@ from ilt.errors import IltError
 from ilt.labels.table import LABEL_TABLE
 from ilt.params import RecogniserParams, TrainParams, per_language_stages
 from ilt.stages._stage import Run
-from ilt.stages._training import TrainPlan
+from ilt.stages._train_plan import TrainPlan
 from ilt.training.data import Example, TrainingData, even_rows, examples_of
 from ilt.training.jobs import TrainJob, split_by_language
 from ilt.training.results import report

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ilt import paths
 from ilt.stages._stage import Run, Stage, run_stage
-from ilt.stages._training import TrainPlan, resolver, train_or_skip
+from ilt.stages._train_plan import TrainPlan, resolver
+from ilt.stages._training import train_or_skip
 
 
 def body(run: Run[TrainPlan]) -> None:
