@@ -193,8 +193,8 @@ def test_names_are_stripped_and_hold_no_control_characters(audio):
         ("a", "ann", "en", "gold"), ("good1", None, "en", "gold"), ("0", None, "en", "gold"),
     ]  # fmt: skip
     assert [(problem.id, problem.what.split(",")[0]) for problem in imported.problems] == [
-        ("a\\tb", r"the id 'a\tb' holds a control character"),
-        ("a\\tb", r"the speaker 'x\u2028y' holds a control character"),
+        (r"a\u0009b", r"the id 'a\tb' holds a control character"),
+        (r"a\u0009b", r"the speaker 'x\u2028y' holds a control character"),
         ("a", "duplicate id"),
         ("half \\ud800", "a value holds half of a surrogate pair"),
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ilt.errors import IltError
+from ilt.escapes import visible
 from ilt.params import CorpusParams, SourceParams, check_params, default_learning_rate, parse_yaml, validated
 from ilt.tools.doctor.plan import MachinePlan, plan_for_machine
 from ilt.tools.init.files import commit, in_the_way, prepare, render, write_files
@@ -185,7 +186,7 @@ def run_init(folder: Path, options: InitOptions) -> None:
     written = write_files(target, files)
     problem = commit(target, written, "An ILT project")
     for line in choices + [f"kept as it was: {name}" for name in kept] + _warnings(target.folder):
-        print(f"  {line}")
-    print(f"{folder} is a project" + (f"; not committed: {problem}" if problem else ", committed to git"))
+        print(visible(f"  {line}"))
+    print(f"{visible(str(folder))} is a project" + (f"; not committed: {problem}" if problem else ", committed to git"))
     here = "" if target.folder == Path.cwd() else f"cd {os.path.relpath(target.folder)} && "
-    print(f"next: {here}dvc repro    (before that, to be sure: ilt doctor, ilt validate)")
+    print(f"next: {visible(here)}dvc repro    (before that, to be sure: ilt doctor, ilt validate)")

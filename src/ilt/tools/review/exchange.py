@@ -9,7 +9,8 @@ from typing import Any
 
 from ilt.corpus.clips import Clip
 from ilt.errors import IltError, Problem
-from ilt.evaluation.highlight import diff_spans, direction, visible
+from ilt.escapes import visible
+from ilt.evaluation.highlight import diff_spans, direction
 
 __all__ = ["Answer", "Answers", "Outgoing", "Row", "canonical", "decoded", "named"]
 
@@ -29,7 +30,7 @@ class Row:
         """The change from the previous text, as `diff_spans` gives it; empty where nothing changed."""
         if self.previous_text.strip() in ("", self.text.strip()):
             return []
-        return [(kind, visible(part)) for kind, part in diff_spans(self.previous_text, self.text, self.language)]
+        return diff_spans(self.previous_text, self.text, self.language)
 
     @property
     def direction(self) -> str:
