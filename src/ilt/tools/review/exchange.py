@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ilt.corpus.clips import Clip
+from ilt.corpus.text import INVISIBLE
 from ilt.errors import IltError, Problem
 from ilt.escapes import visible
 from ilt.evaluation.highlight import diff_spans, direction
@@ -88,8 +89,8 @@ class Answers:
 
 
 def canonical(text: str | None) -> str:
-    """Return a text as it is stored and compared: NFC, no spaces at the ends, single spaces between."""
-    return " ".join(unicodedata.normalize("NFC", text or "").split())
+    """Return a text as it is stored and compared: NFC, nothing invisible, single spaces, and none at the ends."""
+    return " ".join(unicodedata.normalize("NFC", INVISIBLE.sub("", text or "")).split())
 
 
 def named(key: object) -> str:
