@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ilt.asr.languages import check_languages
 from ilt.errors import IltError
 from ilt.escapes import visible
 from ilt.params import CorpusParams, SourceParams, check_params, default_learning_rate, parse_yaml, validated
@@ -84,11 +85,8 @@ def _check_languages(corpus: CorpusSurvey, model: ModelSurvey, aliases: dict[str
             f"--language-as {unused[0]}=...: the corpus has no such language; it has {', '.join(corpus.languages)}"
         )
     if unknown := corpus.unknown(model.languages, aliases):
-        raise IltError(
-            f"{model.id} does not know the language{'s' * (len(unknown) > 1)} {', '.join(unknown)}; it knows "
-            f"{', '.join(sorted(model.languages or []))}. Say what it is to be told instead, as "
-            f"--language-as {unknown[0]}=en, or write a code that it knows into the corpus"
-        )
+        known = model.languages or frozenset()
+        check_languages(unknown, known, aliases, model.id, how="--language-as {}={}")
 
 
 def _has_gpu() -> bool:

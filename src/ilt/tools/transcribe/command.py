@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from ilt import paths
+from ilt.asr.languages import check_languages, known_languages
 from ilt.asr.lineage import Lineage, base_lineage, read_lineage
 from ilt.corpus.audio import RATE, encode_flac
 from ilt.corpus.cuts import speech_spans
@@ -215,6 +216,7 @@ def run_transcribe(files: list[Path], options: TranscribeOptions) -> None:
     from ilt.asr.families import load_recogniser
 
     lineage, model = _model(options)
+    check_languages([options.language], known_languages(model.id, model.revision), model.languages, model.id)
     detect = make_detector(options.detector)
     recogniser = load_recogniser(lineage, model)
     known = lineage.adapter_languages
