@@ -19,6 +19,7 @@ from ilt.errors import IltError, Problem, ProblemsError
 from ilt.escapes import visible
 from ilt.evaluation.highlight import diff_spans
 from ilt.labels.table import LABEL_TABLE
+from ilt.progress import progress
 from ilt.stages._stage import run_stage, stage_named
 from ilt.tools.doctor.checks import Finding
 from ilt.tools.doctor.command import Report
@@ -26,6 +27,8 @@ from ilt.tools.doctor.machine import Machine
 from ilt.tools.doctor.show import print_report, to_json
 from ilt.tools.experiments.tune import cli as tune
 from ilt.tools.marks import isolated, marked_text, plain_console
+from ilt.tools.transcribe.command import _write as write_transcript
+from ilt.tools.transcribe.formats import Segment, Transcript
 
 BAD = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\u202e\u202d\u2066\u2067\u2068\u200f\u200e\u061c\u2028z"
 SHOWN = r"\u001b]0;owned\u0007\u001b[2J\u009b31m\u007f\u202e\u202d\u2066\u2067\u2068\u200f\u200e\u061c\u2028z"
@@ -174,6 +177,22 @@ def test_doctor(capsys):
 def test_tune_says_what_trials_failed_with(capsys):
     tune._say(f"trial 3 failed: {BAD}\n")
     assert SHOWN in harmless(capsys.readouterr().out)
+
+
+def test_progress_of_long_work(capsys):
+    with progress("decode", 1) as advance:
+        advance(f"a{BAD}.wav")
+    assert SHOWN in harmless(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("form", ["text", "json", "srt", "vtt"])
+def test_a_transcript_is_harmless_on_standard_output_and_whole_in_a_file(form, capsys, tmp_path):
+    transcript = Transcript(f"a{BAD}.wav", "en", 1.0, "abc", [Segment(0.0, 1.0, f"two {BAD}", -0.1, None, True)])
+    write_transcript(transcript, None, form, header=True)
+    shown = harmless(capsys.readouterr().out)
+    assert r"\u202e" in shown
+    write_transcript(transcript, tmp_path / "out", form, header=True)
+    assert "\u202e" in (tmp_path / "out").read_text(encoding="utf-8")
 
 
 def test_summary(tmp_path, monkeypatch):
