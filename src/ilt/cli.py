@@ -88,9 +88,7 @@ def main() -> None:
     try:
         app()
     except IltError as error:
-        from ilt.evaluation.highlight import visible
-
-        print(f"ERROR: {visible(str(error), lines=True)}", file=sys.stderr)
+        print(f"ERROR: {error}", file=sys.stderr)
         sys.exit(2)
 
 

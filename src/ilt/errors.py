@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ilt.escapes import visible
+
 __all__ = ["IltError", "Problem", "ProblemsError", "problem_lines"]
 
 
 class IltError(Exception):
-    """Something in the input or the parameters is wrong; the message says what, where and how to mend it."""
+    """Something in the input or the parameters is wrong; the message says what, where and how to mend it.
+
+    What it quotes of files and of command lines cannot steer the terminal that it is printed on.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(message, lines=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,7 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.id or '(no id)'}: {self.what}"
+        return visible(f"{self.where}: {self.id or '(no id)'}: {self.what}")
 
 
 ALONE = 3

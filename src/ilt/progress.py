@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ilt.escapes import visible
+
 __all__ = ["progress"]
 
 LOG_EVERY = 20.0
@@ -26,7 +28,7 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[str], N
         )  # fmt: skip
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total, completed=done, note="")
-            yield lambda note: bar.update(task, advance=1, note=note)
+            yield lambda note: bar.update(task, advance=1, note=visible(note))
         return
     count, last = done, time.monotonic()
 
@@ -36,6 +38,6 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[str], N
         now = time.monotonic()
         if now - last >= LOG_EVERY or count == total:
             last = now
-            print(f"  {what} {count}/{total} {note}", file=sys.stderr, flush=True)
+            print(f"  {what} {count}/{total} {visible(note)}", file=sys.stderr, flush=True)
 
     yield log

@@ -106,14 +106,18 @@ def test_the_demo_brings_its_model_and_is_what_this_repository_runs(tmp_path):
         (["--model", "BASE", "--source", "kaldy:/x"], "format"),
         (["--model", "BASE", "--manifest", "M", "--language-as", "en"], "expected CODE=CODE"),
         (["--model", "BASE", "--manifest", "M", "--language-as", "xx=de"], "the corpus has no such language"),
-        (["--model", "BASE", "--manifest", "FOREIGN"], "--language-as pcm=en"),
+        (["--model", "BASE", "--manifest", "FOREIGN"], "--language-as pcm=CODE"),
+        (["--model", "BASE", "--manifest", "OTHER"], "en_US: write 'en'"),
+        (["--model", "BASE", "--manifest", "FOREIGN", "--language-as", "pcm=EN"], "pcm='EN' is no language of it"),
         (["--demo", "--model", "BASE"], "brings its own model"),
     ],
 )
 def test_what_cannot_be_is_one_message_and_nothing_is_written(tmp_path, manifest, base_folder, arguments, message):
     foreign = tmp_path / "foreign.jsonl"
     foreign.write_text(manifest.read_text(encoding="utf-8").replace('"en"', '"pcm"'), encoding="utf-8")
-    names = {"BASE": str(base_folder), "M": str(manifest), "FOREIGN": str(foreign)}
+    other = tmp_path / "other.jsonl"
+    other.write_text(manifest.read_text(encoding="utf-8").replace('"en"', '"en_US"'), encoding="utf-8")
+    names = {"BASE": str(base_folder), "M": str(manifest), "FOREIGN": str(foreign), "OTHER": str(other)}
     output = run(tmp_path, "ilt", "init", "mine", *(names.get(one, one) for one in arguments), status=2)
     assert message in output and "Traceback" not in output
     assert not (tmp_path / "mine").exists()

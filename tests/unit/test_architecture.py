@@ -15,7 +15,7 @@ PACKAGE = Path(ilt.__file__).parent
 ROOT = PACKAGE.parents[1]
 
 FLOORS = (
-    ("errors", "paths", "tables", "progress", "digest", "registry"),
+    ("escapes", "errors", "paths", "tables", "progress", "digest", "registry"),
     ("params",),
     ("evaluation",),
     ("corpus",),
@@ -29,7 +29,7 @@ FLOORS = (
 )
 """Rooms from the ground up; a room imports from its own floor's room and from those below."""
 
-GROUND = {"errors": 0, "registry": 1, "paths": 1, "progress": 0, "digest": 1, "tables": 2}
+GROUND = {"escapes": 0, "errors": 1, "registry": 2, "paths": 2, "progress": 1, "digest": 2, "tables": 3}
 """Order within the ground."""
 
 RUN_TIME_CHOICES = {("stages", "tools")}

@@ -193,8 +193,8 @@ def test_names_are_stripped_and_hold_no_control_characters(audio):
         ("a", "ann", "en", "gold"), ("good1", None, "en", "gold"), ("0", None, "en", "gold"),
     ]  # fmt: skip
     assert [(problem.id, problem.what.split(",")[0]) for problem in imported.problems] == [
-        ("a\\tb", r"the id 'a\tb' holds a control character"),
-        ("a\\tb", r"the speaker 'x\u2028y' holds a control character"),
+        (r"a\u0009b", r"the id 'a\tb' holds a control character"),
+        (r"a\u0009b", r"the speaker 'x\u2028y' holds a control character"),
         ("a", "duplicate id"),
         ("half \\ud800", "a value holds half of a surrogate pair"),
     ]
@@ -224,14 +224,14 @@ def test_the_audio_files_of_a_manifest_are_named_once_and_sorted(audio):
 
 def test_references_are_read_by_id(tmp_path):
     path = _write(tmp_path / "pool.jsonl", [{"id": "p", "text": "two"}, {"id": "q", "text": "six"}])
-    assert dict(read_references(path).iter_rows()) == {"p": "two", "q": "six"}
+    assert dict(read_references(path, "drop").iter_rows()) == {"p": "two", "q": "six"}
 
 
 @pytest.mark.parametrize("line", ["{not json", "[1]", '{"id": "p"}', '{"id": 1, "text": "two"}'])
 def test_a_wrong_reference_is_an_error_with_its_line(tmp_path, line):
     path = _write(tmp_path / "pool.jsonl", [{"id": "p", "text": "two"}, line])
     with pytest.raises(IltError, match=r"pool\.jsonl:2"):
-        read_references(path)
+        read_references(path, "drop")
 
 
 def _corpus(*rows):

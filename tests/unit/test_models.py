@@ -155,12 +155,19 @@ def test_unknown_languages_are_one_error_and_mapped_ones_are_said_in_the_table()
     with pytest.raises(IltError) as caught:
         check_languages(["pcm", "en", "pcm", "mdw"], frozenset({"en", "fr"}), {"mdw": "xx"}, "some/model")
     message = str(caught.value)
-    assert "'mdw', 'pcm'" in message and "languages.pcm.as" in message
+    assert "'mdw', 'pcm'" in message and "languages.pcm.as: CODE" in message
     assert "languages.mdw.as: 'xx' is no language of it either" in message
     frame = pl.DataFrame({"language": ["pcm", "en"], "reason": ["kept: gold", "undecided"]})
     for _ in range(2):  # a second time changes nothing
         frame = note_language_alias(frame, {"pcm": "en"})
         assert frame["reason"].to_list() == ["kept: gold; decoded as en", "undecided"]
+
+
+@pytest.mark.parametrize(("name", "code"), [("de-DE", "de"), ("EN", "en"), ("eng", "en"), ("English", "en")])
+def test_another_name_of_a_language_is_answered_with_its_code_and_no_alias(name, code):
+    with pytest.raises(IltError) as caught:
+        check_languages([name], frozenset({"de", "en"}), {}, "some/model")
+    assert f"  {name}: write {code!r}" in str(caught.value) and "as: " not in str(caught.value)
 
 
 def test_the_plan_takes_the_mapping_to_every_stage_that_needs_it(tmp_path, base_folder, write_params):

@@ -46,7 +46,8 @@ WORDS = {
     "ko": ["\uc77c", "\uc774", "\uc0bc"],
 }
 EVIL = "<script>document.title='bad'</script><img src=x onerror=\"document.title='bad'\"> {{ 7 * 7 }} | `x`"
-EVIL_ID = "en-test-9<b>\"'&|"
+EVIL += "\x1b[2J\x9b \u202e"
+EVIL_ID = "en-test-9<b>\"'&|\u202e\u200f"
 ROWS = {"gold": 4, "dev": 6, "test": 12, "retention": 4, "pool": 16}
 WRONG = {
     "base": {"gold": 0.5, "dev": 0.6, "test": 0.7, "retention": 0.0},
@@ -341,6 +342,8 @@ def test_what_data_says_is_shown_as_text():
     assert "<script" not in page and "<img" not in page and "<b>\"'" not in page
     assert "&lt;script&gt;" in page and "onclick" not in re.sub("&lt;.*?&gt;", "", page)
     assert page.count("{{ 7 * 7 }}") >= 2
+    assert not {"\x1b", "\x9b", "\u202e", "\u200f"} & set(page)
+    assert r"\u001b[2J\u009b \u202e" in page and r"|\u202e\u200f" in page
     assert "http:" not in page.replace("http://www.w3.org/2000/svg", "") and "https:" not in page
 
 

@@ -639,9 +639,30 @@ def test_nothing_of_an_answer_steers_the_terminal():
     export("html", "page.html")
     saved, path = page_answers("page.html", [("corrected", "seven \u202enevele"), ("unusable", None)])
     shown = ilt("import", save(saved | {"reviewer": "a\u202enn"}, path), "--yes")
-    assert r"seven \u202enevele" in shown
+    assert "seven nevele" in shown and "\u202e" not in shown  # dropped from the text, as from gold
     shown = ilt("import", save(saved | {"reviewer": "bob\u2066"}, path), "--yes", "--resolve", "latest")
     assert "stays as it is" in shown and "\u202e" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("two <|endoftext|>", "a control token of models"),
+        ("two \ufffd", "U\\+FFFD"),
+        ("NULL", "programs write that there is none"),
+        ("[noise]", "annotations and no words"),
+    ],
+)
+def test_an_answer_is_as_good_as_gold(text, message):
+    export("html", "page.html")
+    saved, path = page_answers("page.html", [("corrected", text)])
+    assert re.search(message, refused(save(saved, path)))
+
+
+def test_an_answer_may_keep_the_annotations_that_a_person_wrote_beside_words():
+    export("html", "page.html")
+    saved, path = page_answers("page.html", [("corrected", "two [noise]\u200b six")])
+    assert "two [noise] six" in ilt("import", save(saved, path), "--yes")
 
 
 def test_a_reviewer_of_the_command_line_is_checked_too():

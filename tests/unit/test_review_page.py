@@ -84,6 +84,22 @@ def test_texts_are_shown_as_text(page):
     assert len(changed) == len(_texts()) and {text.strip() for text in changed} == {"zero"}
 
 
+def test_names_and_changes_turn_no_line_around(browser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_dataset(tmp_path, {"x\u202e\x1b": ("two \u202e\u200fowt", "one", "six")})
+    export("html", "page.html", strategy="improve", budget=3)
+    source = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert not {"\u202e", "\u200f", "\x1b"} & set(source)
+    assert "two \u202e\u200fowt" in _texts()  # what is answered is the text itself
+    opened = browser.new_page()
+    opened.goto((tmp_path / "page.html").as_uri())
+    shown = [opened.locator(f".card .{part}").all_inner_texts() for part in ("id", "language", "spans")]
+    assert all(r"x\u202e\u001b" in text for text in shown[0] + shown[1])
+    assert any(r"two \u202e\u200fowt" in text for text in shown[2])
+    assert not {"\u202e", "\u200f", "\x1b"} & {letter for part in shown for text in part for letter in text}
+    opened.close()
+
+
 def test_fields_run_as_their_script_does(page):
     directions = page.locator("textarea").evaluate_all("fields => fields.map(field => field.dir)")
     languages = [row["language"] for row in page_data("page.html")["rows"]]

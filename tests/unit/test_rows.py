@@ -1,17 +1,19 @@
 """Rows of every format: ids, speakers, languages, names of columns and keys."""
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from ilt.corpus.formats.columns import nearly
 from ilt.corpus.formats.lines import json_object
 from ilt.corpus.formats.row import audio_id
-from ilt.corpus.languages import suggested_code
+from ilt.corpus.languages import OTHER_CODES, suggested_code
 from ilt.errors import IltError, Problem, ProblemsError, problem_lines
 from small_corpora import (
     BY_LINE,
@@ -278,11 +280,37 @@ def test_a_key_that_is_nearly_right_is_a_problem_of_its_line(tmp_path, key, fiel
         ("iw", "he"), ("nb", "no"), ("fil", "tl"), ("de-DE", "de"), ("ger", "de"), ("deu", "de"), ("jv", "jw"),
         ("pt-BR", "pt"), ("zh-Hant-TW", "zh"), ("cmn-Hans-CN", "zh"), ("zh-HK", "yue"), ("Mandarin", "zh"),
         ("spa_Latn", "es"), ("in", "id"), ("swh", "sw"), ("pes", "fa"), ("burmese", "my"), ("valencian", "ca"),
-        ("en_US.UTF-8", "en"), ("fr", None), ("fra", None), ("xx", None), ("klingon", None), ("", None),
+        ("en_US.UTF-8", "en"),("fr", None), ("fra", None), ("xx", None), ("klingon", None), ("", None),
     ],
 )  # fmt: skip
 def test_other_names_of_a_language_lead_to_its_code(name, code):
     assert suggested_code(name, WHISPER) == code
+
+
+OF_ANY = """
+ENG:en en.:en 'en':en <|en|>:en English_US:en English (US):en en-us-x-foo:en en_GB@euro:en eng_Latn:en Indian English:en
+zh-Hant:zh zh_Hans_CN:zh zh-yue:yue zh-Hant-HK:yue cmn_Hans:zh Chinese (Simplified):zh Traditional Chinese:zh
+Mandarin Chinese:zh iw:he in:id ji:yi jw:jw mo:ro scr:hr nb-NO:no nno:nn bokmål:no norsk nynorsk:nn dut:nl ger:de
+tib:bo wel:cy es-419:es sr-Latn:sr uzb_Cyrl:uz fil-PH:tl Filipino:tl farsi:fa prs:fa Deutsch:de DEUTSCH:de español:es
+espanol:es Español (México):es Brazilian Portuguese:pt pt_br:pt français:fr 中文:zh 粵語:yue 日本語:ja 한국어:ko
+हिन्दी:hi हिंदी:hi Türkçe:tr turkce:tr oʻzbek:uz o'zbek:uz Tiếng Việt:vi қазақ тілі:kk Русский:ru УКРАЇНСЬКА:uk العربية:ar
+فارسی:fa bahasa indonesia:id Haitian Creole:ht മലയാളം:ml ไทย:th en,de:- und:- auto:- none:- nan:- Old Norse:- xx:-
+qqq:- und-Latn:- 12:- -:-
+"""
+"""Names and the codes of Whisper large-v3 that they stand for; - where none is meant."""
+
+
+@pytest.mark.parametrize(("name", "code"), re.findall(r"(\S.*?):(\S+)", OF_ANY))
+def test_names_of_any_kind_lead_to_the_code(name, code):
+    assert suggested_code(name, frozenset(LANGUAGES)) == (None if code == "-" else code)
+
+
+def test_each_code_and_english_name_of_whisper_leads_to_itself():
+    known = frozenset(LANGUAGES)
+    for code, name in LANGUAGES.items():
+        assert suggested_code(code.upper(), known) == suggested_code(f"{code}_XX", known) == code
+        assert suggested_code(name.title(), known) == code
+    assert set(OTHER_CODES.values()) <= known
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "mlc-slm"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import jiwer
 import numpy as np
 import polars as pl
 import pytest
 
-from ilt.evaluation.normalise import normalise, tokens
+from ilt.evaluation.normalise import NORMALISERS, normalise, tokens
 from ilt.evaluation.scoring import error_counts, gain_interval, rate, rates, utterance_errors
 
 PAIRS = [
@@ -105,7 +107,8 @@ def test_the_mlc_slm_normaliser_keeps_apostrophe_and_hyphen():
     ("text", "scored"),
     [
         ("The U.S.A. is 3.5 points", "the usa is 35 points"),  # deleted, not made a space
-        ("J\u2019ai l\u2019heure", "j\u2019ai l\u2019heure"),  # not in the challenge's list
+        ("J\u2019ai l\u2019heure", "j'ai l'heure"),  # an apostrophe is none of the challenge's list
+        ("\u201cyes\u201d \u2013 no", "\u201cyes\u201d \u2013 no"),  # not in the challenge's list
         ("¿Qué?、はい。", "quéはい"),
     ],
 )
@@ -115,6 +118,150 @@ def test_the_mlc_slm_normaliser_deletes_what_the_challenge_deletes(text, scored)
 
 def test_without_a_normaliser_only_spaces_are_collapsed():
     assert normalise("  One,\t two. ", "en", "none") == "One, two."
+
+
+CASED = [
+    ("tr", "DİYARBAKIR", "diyarbakır"),
+    ("tr", "DI\u0307YARBAKIR", "diyarbakır"),  # NFD
+    ("tr", "İSTANBUL", "istanbul"),
+    ("tr", "İSTANBUL", "i\u0307stanbul"),  # what str.lower of a corpus left
+    ("tr", "Iğdır", "ığdır"),
+    ("tr", "ISPARTA'DA", "ısparta'da"),
+    ("az", "BAKI İQLİMİ", "bakı iqlimi"),
+    ("crh", "QIRIM", "qırım"),
+    ("gag", "GAGAUZ DİLİ", "gagauz dili"),
+    ("kk", "QAZAQ ELİ QYZY JIYNAǴY", "qazaq eli qyzy jıynaǵy"),
+    ("kk", "ҚАЗАҚ IT", "қазақ it"),  # a foreign word in Cyrillic text
+    ("tt", "QAZAN ŞİMBÄ TIN", "qazan şimbä tın"),
+    ("en", "IN İSTANBUL", "in istanbul"),
+    ("de", "IN I\u0307ZMİR", "in izmir"),
+    ("lt", "ĮI\u0300 J\u0303", "įi\u0307\u0300 j\u0307\u0303"),  # the dots that SpecialCasing.txt keeps
+    ("lt", "Į\u0301", "į\u0307\u0301"),
+    ("el", "ΟΔΟΣ", "οδος"),
+    ("ka", "ᲗᲑᲘᲚᲘᲡᲘ", "თბილისი"),
+]
+"""Language, capitals, small letters."""
+
+
+@pytest.mark.parametrize("normaliser", ["basic", "whisper", "mlc-slm"])
+@pytest.mark.parametrize(("language", "capitals", "small"), CASED)
+def test_capitals_are_those_of_the_language(language, capitals, small, normaliser):
+    assert normalise(capitals, language, normaliser) == normalise(small, language, normaliser)
+    errors, units = error_counts([small], [capitals], [language], normaliser)
+    assert (errors[0], units[0] > 0) == (0, True)
+
+
+@pytest.mark.parametrize("normaliser", ["basic", "whisper", "mlc-slm"])
+def test_the_two_letters_i_of_turkish_are_two_letters(normaliser):
+    assert normalise("ILIK", "tr", normaliser) == "ılık"
+    assert normalise("İLİK", "tr", normaliser) == "ilik"
+    assert normalise("DİYARBAKIR", "tr", normaliser) == "diyarbakır"
+    assert normalise("I AM IN", "en", normaliser) == "i am in"
+
+
+SAME = [
+    ("vi", "Tiếng Việt rất đẹp", unicodedata.normalize("NFD", "Tiếng Việt rất đẹp")),
+    ("ko", "안녕", unicodedata.normalize("NFD", "안녕")),
+    ("hi", "क़लम", "\u0958लम"),
+    ("zh", "金", "\uf90a"),  # a compatibility ideograph
+    ("km", "ខ្ញុំ\u200bទៅ", "ខ្ញុំទៅ"),
+    ("th", "ไป\u200bไหน", "ไปไหน"),
+    ("my", "မြန်မာ\u200bစာ", "မြန်မာစာ"),
+    ("en", "co\u00adoperate", "cooperate"),
+    ("en", "\ufeffone two", "one two"),
+    ("en", "one\u2060two", "onetwo"),
+    ("en", "of\u200cfice", "office"),
+    ("en", "one\x00two\x1b", "one two"),
+    ("he", "\u200fשלום\u200e", "שלום"),
+    ("ar", "\u202bمرحبا\u202c \u061cيا", "مرحبا يا"),
+    ("ar", "\u2067مرحبا\u2069", "مرحبا"),
+    ("ar", "مـــرحبا", "مرحبا"),
+    ("ja", "葛\U000e0100", "葛"),  # variation selectors
+    ("en", "ok \u2764\ufe0f", "ok \u2764"),
+    ("ko", "가\u3164나", "가나"),
+    ("ml", "അവൻ", "അവന്\u200d"),
+    ("ml", "കാർ പാൽ മകൾ കൺ വാൿ", "കാര്\u200d പാല്\u200d മകള്\u200d കണ്\u200d വാക്\u200d"),
+    ("ml", "എന്റെ", "എന്\u200dറെ"),
+    ("ml", "എന്റെ", "എൻ്റെ"),
+    ("ml", "എന്റെ", "എൻറെ"),
+    ("ml", "തമിഴ്\u200cനാട്", "തമിഴ്നാട്"),
+    ("hi", "क्\u200dष क्\u200cष", "क्ष क्ष"),
+    ("mr", "दर्\u200dया", "दऱ्या"),
+    ("bn", "উত্\u200dসব", "উৎসব"),
+    ("bn", "র\u200cয", "রয"),
+    ("bn", "র\u200c্যাব", "র\u200d্যাব"),
+    ("si", "ශ්\u200dරී", "ශ්රී"),
+    ("te", "సాఫ్ట్\u200cవేర్", "సాఫ్ట్వేర్"),
+    ("kn", "ರ\u200d್ಯಾಂಕ್", "ರ್ಯಾಂಕ್"),
+    ("fa", "کار\u200cها", "کارها"),  # reh does not join: nobody sees the joiner
+    ("fa", "می\u200c خواهم\u200c", "می خواهم"),
+    ("fa", "مي\u200cكنم", "می\u200cکنم"),
+    ("ur", "كيا ہے", "کیا ہے"),
+    ("th", "น้ำ", "นํ้า"),
+    ("th", "น้ำ", "น้ํา"),
+    ("th", "แม่", "เเม่"),
+    ("lo", "ນ້ຳ ແມ່", "ນໍ້າ ເເມ່"),
+    ("ro", "știință", "ştiinţă"),
+    ("uz", "oʻzbek", "o'zbek"),
+    ("uz", "oʻzbek gʻalaba", "o‘zbek g`alaba"),
+    ("uz", "sanʼat", "sanʻat"),
+    ("uk", "мʼята", "м'ята"),
+    ("uk", "м’ята", "мʼята"),
+    ("be", "сям'я", "сямʼя"),
+    ("en", "don't", "don’t"),
+    ("en", "don't", "don\u00b4t"),
+    ("en", "don't", "don`t"),
+    ("en", "don't", "don\u2032t"),
+    ("en", "don't", "don\uff07t"),
+    ("fr", "l'eau", "l’eau"),
+    ("it", "perche'", "perche’"),
+    ("haw", "Hawaiʻi", "Hawai'i"),
+    ("he", "צ'ק ארה\"ב", "צ׳ק ארה״ב"),
+    ("hy", "մ՚", "մ'"),
+    ("de", "E\u2011Mail", "E-Mail"),
+]
+"""Language, and two typings of one text."""
+
+
+@pytest.mark.parametrize("normaliser", NORMALISERS)
+@pytest.mark.parametrize(("language", "one", "other"), SAME)
+def test_what_nobody_sees_or_types_two_ways_is_no_error(language, one, other, normaliser):
+    assert normalise(one, language, normaliser) == normalise(other, language, normaliser)
+    errors, units = error_counts([one], [other], [language], normaliser)
+    assert (errors[0], units[0] > 0) == (0, True)
+
+
+DIFFERENT = [
+    ("ar", "كَتَبَ", "كتب"),
+    ("he", "שָׁלוֹם", "שלום"),
+    ("zh", "國家", "国家"),
+    ("de", "Straße", "Strasse"),
+    ("fr", "cœur", "coeur"),
+    ("es", "dos", "2"),
+    ("fa", "۲", "2"),
+    ("ru", "ёж", "еж"),
+    ("vi", "hoà", "hòa"),
+    ("fa", "می\u200cخواهم", "میخواهم"),
+    ("fa", "می\u200cخواهم", "می خواهم"),
+    ("mr", "दऱ्या", "दर्या"),
+    ("bn", "র\u200d্যাব", "র্যাব"),
+    ("ar", "علي", "على"),
+    ("tr", "kızıl", "kizil"),
+]
+"""Language, and two spellings that a reader can tell apart: docs/method.md lists them."""
+
+
+@pytest.mark.parametrize("normaliser", NORMALISERS)
+@pytest.mark.parametrize(("language", "one", "other"), DIFFERENT)
+def test_what_a_reader_tells_apart_stays_an_error(language, one, other, normaliser):
+    assert error_counts([one], [other], [language], normaliser)[0][0] > 0
+
+
+@pytest.mark.parametrize("normaliser", NORMALISERS)
+@pytest.mark.parametrize(("language", "one"), [(language, text) for language, text, *_ in SAME + DIFFERENT])
+def test_normalising_again_changes_nothing(language, one, normaliser):
+    once = normalise(one, language, normaliser)
+    assert normalise(once, language, normaliser) == once
 
 
 def test_an_unknown_normaliser_is_refused():

@@ -19,10 +19,20 @@ CLEANED = [
     ("two \t \x00 six", "two six"),
     ("two\u200b six\ufeff", "two six"),
     ("s\u00adix \u202etwo\u202c", "six two"),
+    ("\u2067two\u2069 \u061csix\u200e", "two six"),
+    ("two\u3164 six\u115f", "two six"),
+    ("two\u2062 six\u2060\u206a\ufff9", "two six"),
+    ("two&nbsp;six", "two six"),
+    ("two &amp; six", "two & six"),
+    ("it&#39;s &quot;two&quot; &#x2019;", 'it\'s "two" ’'),
+    ("two&shy;six", "twosix"),
 ]
 """Texts as they stand in a corpus, and as they are kept."""
 
-KEPT = ["two six", "نمی\u200cخواهم", "ക്\u200d", "word(s)", "f(x)", "a < b and c > d", "it's a-b.", "¿dos?", "two, six"]
+KEPT = ["two six", "نمی\u200cخواهم", "ക്\u200d", "word(s)", "f(x)", "a < b and c > d", "it's a-b.", "¿dos?", "two, six",
+        "2 * 3 * 4", "a*b*c", "f*ck", "100% two", "5 % of two", "AT&T", "R &B", "C++ two", "&notanentity two",
+        "葛\U000e0100",
+        ":-) two", "a) two b) six", "<3 two"]  # fmt: skip
 
 ANNOTATED = [
     ("[noise] two six", "two six", ("[noise]",)),
@@ -37,6 +47,15 @@ ANNOTATED = [
     ("two <FIL/> <breath> six", "two six", ("<FIL/>", "<breath>")),
     ("two [a [b] c] six", "two six", ("[b]",)),
     ("（笑）two【音楽】six", "two six", ("（笑）", "【音楽】")),
+    ("two *cough* six", "two six", ("*cough*",)),
+    ("**door slams** two", "two", ("**door slams**",)),
+    ("{um} two ++um++ six", "two six", ("{um}", "++um++")),
+    ("%um two %HESITATION six", "two six", ("%um", "%HESITATION")),
+    ("&-uh two &=laughs six", "two six", ("&-uh", "&=laughs")),
+    ("<<cough>> two <i>six</i>", "two six", ("<<cough>>", "<i>", "</i>")),
+    ("🎵 two 🎶 six ¶", "two six", ("🎵", "🎶", "¶")),
+    ("two ［笑い］＜雑音＞ six", "two six", ("［笑い］", "＜雑音＞")),
+    ("[laughs, then coughs] two (crosstalk)", "two", ("[laughs, then coughs]", "(crosstalk)")),
 ]
 
 PROBLEMS = [
@@ -52,6 +71,18 @@ PROBLEMS = [
     ("N/A", "text is 'N/A'"),
     (" nan ", "text is 'nan'"),
     ("<NA>", "annotations and no words"),
+    ("<NULL>", "annotations and no words"),
+    ("Null", "text is 'Null'"),
+    ("NA", "text is 'NA'"),
+    ("#REF!", "text is '#REF!'"),
+    ("\\N", "with which programs write that there is none"),
+    ("*laughs*", "annotations and no words"),
+    ("two\\nsix", "text holds \\n, a character as programs write it"),
+    ("two \\u00e9", "text holds \\u00e9, a character"),
+    ("&lt;|endoftext|&gt; two", "text holds '<|endoftext|>'"),
+    ("[noise two", "text holds '[' without its other half"),
+    ("two noise}", "text holds '}' without its other half"),
+    ("\u3164", "text is missing"),
     ("[noise]", "text is '[noise]', annotations and no words"),
     ("(laughter) ♪", "text is '(laughter) ♪', annotations and no words"),
     ("word " * 60, "nobody says more than 40 a second"),
@@ -133,6 +164,35 @@ def test_null_is_a_word_where_it_means_zero(language):
 )
 def test_the_pace_of_a_text_has_a_limit_but_short_utterances_some_room(count, seconds, good):
     assert (pace_problem("x" * count, seconds) is None) == good
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "good"),
+    [("中" * 90, 4.5, True), ("中" * 91, 4.5, False), ("한" * 91, 4.5, False), ("ひ" * 91, 4.5, False),
+     ("ไ" * 180, 4.5, True),
+     ("word " * 300, 4.5, False)],
+)  # fmt: skip
+def test_signs_that_write_a_syllable_count_twice(text, seconds, good):
+    problem = pace_problem(text, seconds)
+    assert (problem is None) == good
+    assert good or f"more than {40 if 'word' in text else 20} a second" in problem
+
+
+def test_without_cleaning_tags_a_bracket_alone_is_what_it_is():
+    assert text_problems(clean_text("[noise two", "keep"), "en", "keep") == []
+
+
+@pytest.mark.parametrize("tags", ["drop", "keep", "fail"])
+@pytest.mark.parametrize("text", ["[noise]", "*laughs*", "♪ ♪", "(um) {uh}", "&=laughs"])
+def test_annotations_alone_are_a_problem_in_any_case(text, tags):
+    (problem,) = text_problems(clean_text(text, tags), "en", tags)
+    assert "annotations and no words" in problem
+
+
+def test_cleaning_again_changes_nothing():
+    for text in [*(text for text, _ in CLEANED), *(text for text, *_ in ANNOTATED), *KEPT]:
+        once = clean_text(text, "drop").text
+        assert clean_text(once, "drop").text == once, text
 
 
 def test_the_pool_and_dev_are_treated_alike_but_the_pool_has_no_problems_with_texts(tmp_path):

@@ -229,6 +229,8 @@ def test_an_output_that_cannot_be_is_refused_before_the_model_is_loaded(files, t
         (["--language", "en", "--vad", "magic"], "energy, silero"),
         (["--language", "en", "--iteration", "it1"], "give one of them"),
         (["--language", "xx"], "does not know the language 'xx'"),
+        (["--language", "de-DE"], r"de-DE: write 'de'\Z"),
+        (["--language", "English"], r"English: write 'en'\Z"),
     ],
 )
 def test_what_cannot_be_is_one_clear_error(files, base_folder, options, message):

@@ -53,9 +53,17 @@ def allowed_languages(known: frozenset[str] | None, language_alias: Mapping[str,
 
 
 def check_languages(
-    codes: Iterable[str], known: frozenset[str] | None, language_alias: Mapping[str, str], model_id: str
+    codes: Iterable[str],
+    known: frozenset[str] | None,
+    language_alias: Mapping[str, str],
+    model_id: str,
+    how: str = "languages.{}.as: {}",
 ) -> None:
-    """Raise IltError that names all languages which neither the model knows nor an alias stands for."""
+    """Raise IltError that names all languages which neither the model knows nor an alias stands for.
+
+    Each has the code to write, where it is another name of one that the model knows. how: to say that one language
+    stands for another, with places for both.
+    """
     if known is None:
         return
     unknown = sorted({code for code in codes if language_alias.get(code, code) not in known})
@@ -64,15 +72,14 @@ def check_languages(
     have = "English alone" if known == {"en"} else f"{len(known)} languages, {', '.join(sorted(known))}"
     mapped = [code for code in unknown if code in language_alias]
     lines = [
-        f"  languages.{code}.as: {language_alias[code]!r} is no language of it either"
+        f"  {how.format(code, repr(language_alias[code]))} is no language of it either"
         + (f"; write {other!r}" if (other := suggested_code(language_alias[code], known)) else "")
         for code in mapped
     ]
     lines += [
         f"  {code}: write {other!r}"
         if (other := suggested_code(code, known))
-        else f"  {code}: name one that it knows in its place with languages.{code}.as, "
-        f"as in languages: {{{code}: {{as: {min(known) if 'en' not in known else 'en'}}}}}"
+        else f"  {code}: say which one that it knows stands for it, as {how.format(code, 'CODE')}"
         for code in unknown
         if code not in mapped
     ]

@@ -14,18 +14,13 @@ from ilt.errors import IltError
 from ilt.evaluation.normalise import normalise
 from ilt.params import LEAST_DEV
 
-__all__ = ["LABELLED", "check_corpus", "printable", "row_problems", "warn_of_small_dev"]
+__all__ = ["LABELLED", "check_corpus", "row_problems", "warn_of_small_dev"]
 
 LABELLED = ("gold", "dev", "test", "retention", "replay")
 """Splits whose rows need a text."""
 
 UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 """Control characters, separators of lines, and halves of surrogate pairs."""
-
-
-def printable(name: str) -> str:
-    """Return a name as it can stand in a message and in a table, with escapes for what cannot be printed."""
-    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
 
 
 def _encodable(text: str) -> bool:
@@ -75,7 +70,7 @@ def row_problems(row: Row, text: CleanText, languages: frozenset[str] | None, ta
         return [*problems, "a value holds half of a surrogate pair, which is no text; write UTF-8"]
     problems += [
         f"the {name} {value!r} holds a control character, as a tab or a line feed; take it out"
-        for name, value in (("id", row.id), ("speaker", row.speaker))
+        for name, value in (("id", row.id), ("speaker", row.speaker), ("language", row.language))
         if value and UNPRINTABLE.search(value)
     ]
     if row.split in LABELLED:

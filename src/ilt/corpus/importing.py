@@ -19,13 +19,14 @@ from itertools import chain
 from pathlib import Path
 
 from ilt.corpus.audio import RATE, MissingAudio, TooLong, audio_hash, encode_flac, read_audio
-from ilt.corpus.checks import LABELLED, printable, row_problems
+from ilt.corpus.checks import LABELLED, row_problems
 from ilt.corpus.formats.row import LINE, Row
 from ilt.corpus.imported import Imported, Spool
 from ilt.corpus.leaks import AudioLeaks, Span, shared_speakers
 from ilt.corpus.sources import check_source_languages, open_sources
 from ilt.corpus.text import clean_text, pace_problem
 from ilt.errors import Problem
+from ilt.escapes import visible
 from ilt.params import CorpusParams
 
 __all__ = ["Limits", "import_rows", "read_corpus"]
@@ -110,7 +111,7 @@ class _Import:
                     problems.append(what)
             elif not problems:
                 problems.append("the id is missing")
-            self.problems += [Problem(row.where, printable(row.id), what) for what in problems]
+            self.problems += [Problem(row.where, visible(row.id), what) for what in problems]
             if not problems:
                 self.cleaned += text.cleaned
                 self.annotated += bool(text.annotations)

@@ -106,8 +106,11 @@ def _opened(params: SourceParams, parameter: str) -> list[Source]:
         raise IltError(f"{parameter}: {params.path} cannot be opened: {error.strerror}") from None
 
 
-def read_references(path: Path) -> pl.DataFrame:
-    """Read the true texts of the pool: JSONL with `id` and `text`. Raises IltError with the line."""
+def read_references(path: Path, tags: str) -> pl.DataFrame:
+    """Read the true texts of the pool: JSONL with `id` and `text`, cleaned as those of rows. Raises IltError.
+
+    tags: `corpus.tags`. One that would be a problem is kept, as in a text of the pool.
+    """
     rows = []
     for number, line in lines(path, "corpus.pool_reference", "a JSONL file"):
         try:
@@ -116,5 +119,5 @@ def read_references(path: Path) -> pl.DataFrame:
             raise IltError(f"{path}:{number}: {error}") from None
         if not isinstance(values.get("id"), str) or not isinstance(values.get("text"), str):
             raise IltError(f"{path}:{number}: expected id and text, both strings")
-        rows.append({"id": values["id"].strip(), "text": clean_text(values["text"], "keep").text})
+        rows.append({"id": values["id"].strip(), "text": clean_text(values["text"], tags).text})
     return pl.DataFrame(rows, schema={"id": pl.String, "text": pl.String})

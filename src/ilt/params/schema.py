@@ -249,7 +249,7 @@ class CorpusParams(Section):
 
     pool_reference:  JSONL with `id` and `text` of pool rows, for audits alone.
     shared_speakers: whether a speaker may be in gold, pool or replay and also in dev or test.
-    tags:            annotations in texts, as `[noise]`, `(laughter)`, `<unk>`, `♪`: drop them and keep the words,
+    tags:            annotations in texts, as `[noise]`, `(laughter)`, `*cough*`, `♪`: drop them and keep the words,
                      keep them as they are, or fail: a text that has one is a problem.
     max_duration:    seconds; null: what the model takes at once.
     """

@@ -9,6 +9,7 @@ import polars as pl
 
 from ilt import paths
 from ilt.corpus.table import UTTERANCE_TABLE
+from ilt.escapes import visible
 from ilt.evaluation.comparison.changes import Row
 from ilt.params import TRAINING_STAGES
 from ilt.report.cost import Cost, costs_of
@@ -110,7 +111,7 @@ def language_name(code: str) -> str:
     """Return the English name of a language that Whisper knows; the code of another."""
     from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-    return str(LANGUAGES[code]).title() if code in LANGUAGES else code
+    return str(LANGUAGES[code]).title() if code in LANGUAGES else visible(code)
 
 
 _HISTORY = {

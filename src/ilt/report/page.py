@@ -10,6 +10,7 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ilt.escapes import visible
 from ilt.evaluation.figures import interval, percent
 from ilt.evaluation.highlight import direction
 from ilt.evaluation.normalise import CER_LANGUAGES
@@ -76,10 +77,15 @@ def _funnels(report: Report) -> list[dict[str, Any]]:
     return funnels
 
 
+def _shown(value: Any) -> Any:
+    """Return what an expression of the template gave, visible where it is text of data and no markup."""
+    return visible(value, lines=True) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("ilt.report", "page"),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown,
     )  # fmt: skip
     environment.filters |= {"percent": percent, "interval": interval, "direction": direction, "gain_kind": gain_kind}
     environment.globals |= {"language_name": language_name, "KINDS": KINDS, "CONTEXTS": CONTEXTS, "ALL": ALL}

@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 from ilt import paths
 from ilt.digest import code_digest
 from ilt.errors import IltError
+from ilt.escapes import visible
 from ilt.params import TRAINING_STAGES, Resolved, Section, validated
 
 __all__ = ["ORDER", "Plan", "Run", "Stage", "package_versions", "run_stage", "stage_named"]
@@ -222,7 +223,7 @@ def run_stage(stage: Stage[Any]) -> None:
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
-        reason = str(error).splitlines()[0] if str(error) else "no memory"
+        reason = visible(str(error).splitlines()[0]) if str(error) else "no memory"
         print(f"ERROR: {stage.name} is out of memory ({reason}): {_memory_advice(stage.name)}", file=sys.stderr)
         sys.exit(1)
 

@@ -108,7 +108,7 @@ def _read(plan: CorpusPlan, known: frozenset[str] | None, longest: float) -> _Co
         )
     references = imported.references
     if params.pool_reference:
-        given = read_references(Path(params.pool_reference))
+        given = read_references(Path(params.pool_reference), params.tags)
         references = pl.concat([references.join(given, on="id", how="anti"), given])
     for line in imported.notes:
         print(f"  {line}")

@@ -35,7 +35,7 @@ def summary(
 
     While `dvc repro` runs: those that are finished, what they cost and what one more may gain.
     """
-    from ilt.evaluation.highlight import visible
+    from ilt.escapes import visible
     from ilt.report.summary import so_far
     from ilt.tools.marks import plain_console
 

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from ilt.errors import IltError
+from ilt.escapes import visible
 from ilt.evaluation.comparison.compare import KINDS, Comparison, Filters, compare
 from ilt.evaluation.normalise import NORMALISERS
 from ilt.paths import replacing
@@ -78,7 +79,7 @@ def _write(report: DiffReport, comparison: Comparison, options: DiffOptions) -> 
     forms = {
         "markdown": to_markdown,
         "html": to_html,
-        "json": lambda r: r.model_dump_json(indent=2, by_alias=True) + "\n",
+        "json": lambda r: visible(r.model_dump_json(indent=2, by_alias=True) + "\n", lines=True),
     }
     if options.output is None:
         if options.form == "text":

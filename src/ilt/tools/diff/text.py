@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import html
-import sys
 from collections.abc import Sequence
 from typing import IO
 
+from ilt.escapes import visible
 from ilt.evaluation.comparison.changes import Row
 from ilt.evaluation.figures import percent
-from ilt.evaluation.highlight import direction, isolate
+from ilt.evaluation.highlight import direction
 from ilt.tools.diff.phrases import NOTE, decision, headline, remaining, table_of, truth_line
 from ilt.tools.diff.report import DiffReport
-from ilt.tools.marks import marked_text
+from ilt.tools.marks import isolated, marked_text, plain_console
 
 __all__ = ["print_text", "to_markdown"]
 
@@ -26,14 +26,12 @@ def _kinds(row: Row) -> str:
 
 def print_text(report: DiffReport, file: IO[str] | None = None) -> None:
     """Print a diff through rich: colours on a terminal, wdiff's marks elsewhere."""
-    from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    out = file or sys.stdout
-    console = Console(file=out, width=None if out.isatty() else 130, highlight=False)
-    console.print(Text(headline(report), "bold"))
+    console = plain_console(file=file)
+    console.print(Text(visible(headline(report)), "bold"))
     if not report.different:
         return
     table = Table(title=NOTE)
@@ -45,13 +43,13 @@ def print_text(report: DiffReport, file: IO[str] | None = None) -> None:
     console.print(table)
     console.print(Text(truth_line(report)))
     for row in report.rows:
-        place = f"  {row.language or '?'}  {row.split or ''}  "
-        console.print(Text.assemble((row.id, "bold"), place, (_kinds(row), "dim")))
+        place = visible(f"  {row.language or '?'}  {row.split or ''}  ")
+        console.print(Text.assemble((visible(row.id), "bold"), place, (_kinds(row), "dim")))
         lines = [marked_text(row.spans, row.language or "", console.is_terminal)]
         if change := decision(row):
-            lines.append(Text(change, "dim"))
+            lines.append(Text(visible(change), "dim"))
         if row.reference is not None:
-            lines.append(Text.assemble(("reference: ", "dim"), isolate(row.reference, row.language or "")))
+            lines.append(Text.assemble(("reference: ", "dim"), isolated(row.reference, row.language or "")))
         for line in lines:
             console.print(Padding(line, (0, 0, 0, 4), expand=False))
     if more := remaining(report):
@@ -62,8 +60,8 @@ _MARKUP = frozenset("\\`*_{}[]()|~")
 
 
 def _cell(text: str) -> str:
-    """Escape what Markdown or HTML would take for markup."""
-    escaped = html.escape(text.replace("\n", " "), quote=False)
+    """Escape what Markdown or HTML would take for markup, and what could turn a line around."""
+    escaped = html.escape(visible(text.replace("\n", " ")), quote=False)
     return "".join(f"&#{ord(letter)};" if letter in _MARKUP else letter for letter in escaped)
 
 
@@ -88,11 +86,19 @@ def to_markdown(report: DiffReport) -> str:
     lines = [f"## {_cell(headline(report))}", ""]
     if not report.different:
         return lines[0] + "\n"
-    lines += [*_grid(*table_of(report), left=1), "", f"{NOTE}.", "", _cell(truth_line(report)), ""]
+    head, cells = table_of(report)
+    lines += [
+        *_grid(head, [list(map(_cell, row)) for row in cells], left=1),
+        "",
+        f"{NOTE}.",
+        "",
+        _cell(truth_line(report)),
+        "",
+    ]
     rows = [
         (
             _cell(row.id),
-            row.language or "",
+            _cell(row.language or ""),
             _cell(_kinds(row)),
             _isolated(_marked(row.spans), row.language),
             _cell(decision(row)),

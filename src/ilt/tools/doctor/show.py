@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 
+from ilt.escapes import visible
 from ilt.tools.doctor.command import Report
 from ilt.tools.doctor.machine import GIB
+from ilt.tools.marks import plain_console
 
 __all__ = ["print_report", "to_json"]
 
@@ -15,8 +16,8 @@ MARKS = {"ok": "ok", "missing": "missing", "broken": "BROKEN"}
 
 
 def to_json(report: Report) -> str:
-    """Return the report as JSON."""
-    return json.dumps(asdict(report), indent=2, ensure_ascii=False)
+    """Return the report as JSON; control characters are escaped."""
+    return visible(json.dumps(asdict(report), indent=2, ensure_ascii=False), lines=True)
 
 
 def _size(count: int) -> str:
@@ -25,17 +26,16 @@ def _size(count: int) -> str:
 
 def print_report(report: Report, seconds: float) -> None:
     """Print the machine, the findings, and a table of models for utterances of `seconds`."""
-    from rich.console import Console
     from rich.table import Table
 
     machine = report.machine
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = plain_console(120)
     console.print(
         f"machine: {machine.device} ({machine.name}), {_size(machine.memory)} GiB of memory free, "
         f"{_size(machine.disk)} GiB of disk free"
     )
     for finding in report.findings:
-        console.print(f"{MARKS[finding.state]:>8}  {finding.name}: {finding.what}", soft_wrap=True, markup=False)
+        console.print(f"{MARKS[finding.state]:>8}  {finding.name}: {finding.what}", soft_wrap=True)
     title = f"GiB at the batches of params.yaml, utterances of {seconds:g} s; estimates, see docs/models.md"
     table = Table("model", title=title, title_justify="left")
     for name in ("parameters", "labelling", "training", "disk", "fits"):

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from ilt.escapes import visible
+
 __all__ = ["explain"]
 
 
@@ -26,4 +28,4 @@ def explain(
     else:
         print_story(story, models(story.utterance["language"]))
     if play:
-        print(f"audio: {write_audio(utterance)}", file=sys.stderr)
+        print(visible(f"audio: {write_audio(utterance)}"), file=sys.stderr)

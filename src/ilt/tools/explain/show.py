@@ -7,10 +7,11 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ilt.evaluation.highlight import diff_spans, isolate, visible
+from ilt.escapes import visible
+from ilt.evaluation.highlight import diff_spans
 from ilt.evaluation.scoring import utterance_errors
 from ilt.tools.explain.gather import Step, Story
-from ilt.tools.marks import marked_text, plain_console
+from ilt.tools.marks import isolated, marked_text, plain_console
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -68,7 +69,7 @@ def _lines(step: Step, text: str | None, before: str | None, language: str, mode
     if step.table == "pseudo" or (step.table == "corrected" and row["avg_logprob"] is not None):
         perturbed = row["perturbed_text"]
         if perturbed not in (None, text):
-            lines.append(Text.assemble(("perturbed: ", "dim"), isolate(perturbed, language)))
+            lines.append(Text.assemble(("perturbed: ", "dim"), isolated(perturbed, language)))
         lines.append(Text(_evidence(row), "dim"))
     if step.table in ("selected", "corrected"):
         lines.append(Text(visible(_decision(row))))
@@ -93,11 +94,11 @@ def print_story(story: Story, models: dict[str, str]) -> None:
     facts = f"  {language}  {utterance['split']}  {utterance['duration']:.2f} s  speaker {speaker}"
     console.print(Text.assemble((visible(utterance["id"]), "bold"), visible(facts)))
     if story.reference is not None:
-        show(Text.assemble(("reference: ", "dim"), isolate(story.reference, language)))
+        show(Text.assemble(("reference: ", "dim"), isolated(story.reference, language)))
     if person := story.correction:
-        text = f": {isolate(person['text'], language)}" if person["text"] else ""
         verdict = visible(f"{person['reviewer'] or 'somebody'} says {person['verdict']}")
-        show(Text(verdict + text, "bold"))
+        text = (": ", isolated(person["text"], language)) if person["text"] else ()
+        show(Text.assemble(verdict, *text, style="bold"))
     before: str | None = None
     for step in story.steps:
         text = step.row["hypothesis" if step.table == "predicted" else "text"]

@@ -13,6 +13,7 @@ from ilt import paths
 from ilt.asr.families import model_info
 from ilt.asr.lineage import Lineage, read_lineage
 from ilt.corpus.intake import INTAKE_TABLE, read_intake
+from ilt.corpus.languages import suggested_code
 from ilt.errors import IltError
 from ilt.params import ModelParams, Params, RecogniserParams
 from ilt.tools.export.merged import require_converter
@@ -107,7 +108,8 @@ def _of_language(lineage: Lineage, language: str | None) -> Lineage:
         return lineage
     if language not in known:
         models = f"adapters for {', '.join(known)}" if known else "one model for all languages"
-        raise IltError(f"--language {language!r}: this lineage has {models}")
+        other = suggested_code(language, frozenset(known))
+        raise IltError(f"--language {language!r}: this lineage has {models}" + (f"; write {other!r}" if other else ""))
     return lineage.of_language(language)
 
 

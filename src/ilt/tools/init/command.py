@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ilt.asr.languages import check_languages
 from ilt.errors import IltError
+from ilt.escapes import visible
 from ilt.params import CorpusParams, SourceParams, check_params, default_learning_rate, parse_yaml, validated
 from ilt.tools.doctor.plan import MachinePlan, plan_for_machine
 from ilt.tools.init.files import commit, in_the_way, prepare, render, write_files
@@ -83,11 +85,8 @@ def _check_languages(corpus: CorpusSurvey, model: ModelSurvey, aliases: dict[str
             f"--language-as {unused[0]}=...: the corpus has no such language; it has {', '.join(corpus.languages)}"
         )
     if unknown := corpus.unknown(model.languages, aliases):
-        raise IltError(
-            f"{model.id} does not know the language{'s' * (len(unknown) > 1)} {', '.join(unknown)}; it knows "
-            f"{', '.join(sorted(model.languages or []))}. Say what it is to be told instead, as "
-            f"--language-as {unknown[0]}=en, or write a code that it knows into the corpus"
-        )
+        known = model.languages or frozenset()
+        check_languages(unknown, known, aliases, model.id, how="--language-as {}={}")
 
 
 def _has_gpu() -> bool:
@@ -185,7 +184,7 @@ def run_init(folder: Path, options: InitOptions) -> None:
     written = write_files(target, files)
     problem = commit(target, written, "An ILT project")
     for line in choices + [f"kept as it was: {name}" for name in kept] + _warnings(target.folder):
-        print(f"  {line}")
-    print(f"{folder} is a project" + (f"; not committed: {problem}" if problem else ", committed to git"))
+        print(visible(f"  {line}"))
+    print(f"{visible(str(folder))} is a project" + (f"; not committed: {problem}" if problem else ", committed to git"))
     here = "" if target.folder == Path.cwd() else f"cd {os.path.relpath(target.folder)} && "
-    print(f"next: {here}dvc repro    (before that, to be sure: ilt doctor, ilt validate)")
+    print(f"next: {visible(here)}dvc repro    (before that, to be sure: ilt doctor, ilt validate)")

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from ilt.errors import IltError
+from ilt.escapes import visible
 from ilt.params import TRAINING_STAGES, check_params, parse_yaml
 from ilt.paths import replacing
 
@@ -106,7 +107,7 @@ def run_upgrade(write: bool, folder: Path = Path()) -> bool:
     check_params(parse_yaml(new[params], "params.yaml"))
     changes = {path: _difference(path.name, old[path], new[path]) for path in new if old[path] != new[path]}
     for change in changes.values():
-        print(change, end="")
+        print(visible(change, lines=True), end="")
     if not changes:
         print("dvc.yaml and params.yaml are of this version already")
         return False

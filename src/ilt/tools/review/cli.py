@@ -65,8 +65,8 @@ def export(
 def _show(incoming: Incoming, format: str, name: str) -> None:
     from rich.text import Text
 
-    from ilt.evaluation.highlight import isolate, visible
-    from ilt.tools.marks import plain_console
+    from ilt.escapes import visible
+    from ilt.tools.marks import isolated, plain_console
 
     console, verdicts = plain_console(WIDTH), incoming.verdicts
     fresh = sum(change.before is None for change in incoming.changes)
@@ -82,8 +82,10 @@ def _show(incoming: Incoming, format: str, name: str) -> None:
     for change in worth[:SHOWN]:
         after, before = change.after, change.before
         texts = (before.text if before else after.text_before, after.text)
-        old, new = (isolate(text, after.language) if text else "unusable" for text in texts)
-        line = Text.assemble(visible(f"  {after.id} ({after.language}) "), (old, "red"), " -> ", (new, "green"))
+        old, new = (isolated(text, after.language) if text else Text("unusable") for text in texts)
+        old.stylize("red")
+        new.stylize("green")
+        line = Text.assemble(visible(f"  {after.id} ({after.language}) "), old, " -> ", new)
         if before and before.reviewer != after.reviewer:
             line.append(visible(f" ({after.reviewer} over {before.reviewer})"))
         console.print(line, soft_wrap=True)

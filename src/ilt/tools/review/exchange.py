@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ilt.corpus.clips import Clip
+from ilt.corpus.text import INVISIBLE
 from ilt.errors import IltError, Problem
-from ilt.evaluation.highlight import diff_spans, direction, visible
+from ilt.escapes import visible
+from ilt.evaluation.highlight import diff_spans, direction
 
 __all__ = ["Answer", "Answers", "Outgoing", "Row", "canonical", "decoded", "named"]
 
@@ -29,7 +31,7 @@ class Row:
         """The change from the previous text, as `diff_spans` gives it; empty where nothing changed."""
         if self.previous_text.strip() in ("", self.text.strip()):
             return []
-        return [(kind, visible(part)) for kind, part in diff_spans(self.previous_text, self.text, self.language)]
+        return diff_spans(self.previous_text, self.text, self.language)
 
     @property
     def direction(self) -> str:
@@ -87,8 +89,8 @@ class Answers:
 
 
 def canonical(text: str | None) -> str:
-    """Return a text as it is stored and compared: NFC, no spaces at the ends, single spaces between."""
-    return " ".join(unicodedata.normalize("NFC", text or "").split())
+    """Return a text as it is stored and compared: NFC, nothing invisible, single spaces, and none at the ends."""
+    return " ".join(unicodedata.normalize("NFC", INVISIBLE.sub("", text or "")).split())
 
 
 def named(key: object) -> str:

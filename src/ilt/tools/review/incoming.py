@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 import polars as pl
 
 from ilt.corpus.clips import audio_hashes
+from ilt.corpus.text import clean_text, text_problems
 from ilt.errors import IltError, Problem, ProblemsError
 from ilt.labels.selection import VERDICTS
 from ilt.labels.table import CORRECTIONS_TABLE
@@ -106,6 +107,9 @@ def _problems(answer: Answer, sent: dict[str, str], hashes: dict[str, str], revi
         problems.append(f"verdict {answer.verdict!r}; expected {', '.join(VERDICTS)}, or nothing")
     elif answer.verdict != "unusable" and not canonical(answer.text):
         problems.append(f"{answer.verdict}, but the text is empty; write what is said, or say unusable")
+    elif answer.verdict != "unusable":
+        # It will be trained on, as gold is. A person may have heard what an annotation says.
+        problems += text_problems(clean_text(canonical(answer.text), "keep"), answer.language, "keep")
     by = answer.reviewer or reviewer or ""
     for name, text in (("text", canonical(answer.text)), ("reviewer's name", by)):
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):

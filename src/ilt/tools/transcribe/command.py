@@ -13,11 +13,13 @@ import numpy as np
 import polars as pl
 
 from ilt import paths
+from ilt.asr.languages import check_languages, known_languages
 from ilt.asr.lineage import Lineage, base_lineage, read_lineage
 from ilt.corpus.audio import RATE, encode_flac
 from ilt.corpus.cuts import speech_spans
 from ilt.corpus.vad import Activity, VoiceActivity, loud_activity
 from ilt.errors import IltError
+from ilt.escapes import visible
 from ilt.params import CutParams, RecogniserParams, load_params, ordered_iterations
 from ilt.tools.export.options import RECORD
 from ilt.tools.recognisers import iteration_model, recogniser_params
@@ -214,6 +216,7 @@ def run_transcribe(files: list[Path], options: TranscribeOptions) -> None:
     from ilt.asr.families import load_recogniser
 
     lineage, model = _model(options)
+    check_languages([options.language], known_languages(model.id, model.revision), model.languages, model.id)
     detect = make_detector(options.detector)
     recogniser = load_recogniser(lineage, model)
     known = lineage.adapter_languages
@@ -235,17 +238,20 @@ def run_transcribe(files: list[Path], options: TranscribeOptions) -> None:
         duration = _seconds(activity.samples)
         transcript = Transcript(str(path), options.language, duration, recogniser.lineage.hash, segments)
         if not segments:
-            print(f"{path}: no speech was found", file=sys.stderr)
+            print(visible(f"{path}: no speech was found"), file=sys.stderr)
         _write(transcript, _target(path, files, options), options.form, header=len(files) > 1)
 
 
 def _write(transcript: Transcript, target: Path | None, form: str, header: bool) -> None:
-    """Write a transcript to its file or the terminal. header: print the recording's name before a text."""
+    """Write a transcript to its file, as the model wrote it, or to standard output, where it is `visible`.
+
+    header: print the recording's name before a text.
+    """
     if target is not None:
         with paths.replacing(target) as temporary:
             temporary.write_text(transcript.written(form), encoding="utf-8")
         return
     if header and form == "text":
-        print(f"# {transcript.file}")
-    sys.stdout.write(transcript.written(form))
+        print(visible(f"# {transcript.file}"))
+    sys.stdout.write(visible(transcript.written(form), lines=True))
     sys.stdout.flush()

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ilt.errors import IltError
+from ilt.escapes import visible
 
 __all__ = ["app"]
 
@@ -62,7 +63,7 @@ def _checked(study: str) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    print(visible(text, lines=True), flush=True)
 
 
 def _show_stage(name: str) -> None:
@@ -90,6 +91,6 @@ def show(
     shares = importances(stored, int(now.params.get("seed", 1)))
     shown = Shown(now, shares, test_errors(now) if test else None)
     if form == "json":
-        print(json.dumps(shown.to_dict(), indent=2, ensure_ascii=False))
+        print(visible(json.dumps(shown.to_dict(), indent=2, ensure_ascii=False), lines=True))
     else:
         shown.print()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -122,10 +121,10 @@ class Shown:
 
     def print(self) -> None:
         """Print tables and sentences for people."""
-        from rich.console import Console
+        from ilt.tools.marks import plain_console
 
         study, best = self.study, self.study.best
-        console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+        console = plain_console(150)
         console.print(self._head())
         console.print(self._table())
         if study.file.objective.minutes and study.front:
@@ -133,16 +132,17 @@ class Shown:
             console.print(f"* Pareto front ({numbers}): no trial is both as good and as cheap.")
         for trial in study.trials:
             if trial.reason:
-                console.print(f"trial {trial.number} {trial.state}: {trial.reason}", markup=False)
+                console.print(f"trial {trial.number} {trial.state}: {trial.reason}")
         if len({trial.commit for trial in study.trials if trial.commit}) > 1:
             console.print("Trials ran on more than one commit (--format json has them): compare with care.")
         console.print(self._importances())
         for line in self._best():
             console.print(line)
         if best and self.commands:
-            print(f"\n  {self.commands['apply']}    # brings the trial back, at the size that it ran")
+            apply = f"\n  {self.commands['apply']}    # brings the trial back, at the size that it ran"
+            console.print(apply, soft_wrap=True)
             if best.full_overrides:
-                print(f"  {self.commands['full']}    # its settings at full size")
+                console.print(f"  {self.commands['full']}    # its settings at full size", soft_wrap=True)
 
     def _head(self) -> str:
         file, states = self.study.file, [trial.state for trial in self.study.trials]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ilt.errors import IltError
+from ilt.escapes import visible
 from ilt.tools.review.exchange import Answers, Outgoing
 from ilt.tools.review.formats.clipfiles import Files
 
@@ -20,8 +21,8 @@ FORMAT = "ilt.review/1"
 
 def _inlined(value: Any) -> str:
     """Return JSON that may stand in a <script> element: nothing in it can end the element or a line of script."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for character in "<>&\u2028\u2029":
+    text = visible(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+    for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 

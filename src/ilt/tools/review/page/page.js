@@ -39,6 +39,12 @@ function save() {
   trouble.textContent = "This browser does not keep your work: download the answers before you close the page.";
 }
 
+// As `visible` of ilt.escapes, for names. A transcript stands in a field of its own, as it is, and is answered as it is.
+const named = (text) => text.replace(
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/gu,
+  (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`,
+);
+
 const tidy = (text) => text.normalize("NFC").replace(/\s+/g, " ").trim();
 const answer = (row) => state.answers[row.id] || { verdict: "", text: row.text };
 const isDone = (row) => answer(row).verdict !== "";
@@ -47,9 +53,9 @@ const shown = () => rows.filter((row) => !row.card.hidden);
 
 function languageName(code) {
   try {
-    return new Intl.DisplayNames(["en"], { type: "language" }).of(code) || code;
+    return new Intl.DisplayNames(["en"], { type: "language" }).of(code) || named(code);
   } catch {
-    return code;
+    return named(code);
   }
 }
 
@@ -124,7 +130,7 @@ function build(row) {
   card.setAttribute("aria-label", `Row ${row.index + 1}, ${languageName(row.language)}`);
   $(".number", card).textContent = row.index + 1;
   $(".language", card).textContent = languageName(row.language);
-  $(".id", card).textContent = $(".id", card).title = row.id;
+  $(".id", card).textContent = $(".id", card).title = named(row.id);
   $(".time", card).textContent = row.seconds < 10 ? `${row.seconds.toFixed(1)} s` : clock(row.seconds);
   const bars = row.peaks.map((peak, at) => `M${at + 0.5} ${50 - Math.max(peak, 3) * 0.46}V${50 + Math.max(peak, 3) * 0.46}`);
   for (const path of card.querySelectorAll(".wave path")) path.setAttribute("d", bars.join(""));
