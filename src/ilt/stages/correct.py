@@ -69,15 +69,15 @@ def body(run: Run[CorrectPlan]) -> None:
     utterances, labels = read_intake(run.iteration), LABEL_TABLE.read(before)
     recogniser = load_recogniser(read_lineage(start), plan.model)
     store = FeatureStore(utterances, recogniser.extractor)
-    labelling = Labelling(plan.label, Batching.of(plan.model), plan.seed)
+    labelling = Labelling(plan.label, Batching.of(plan.model), plan.seed, plan.model.languages)
     work = run.work(start, before, paths.intake(run.iteration))
     decoded = label_rows(recogniser, utterances, labels, store, labelling, work)
     weights: dict[str, float] | None = None
     tried: dict[str, float] = {}
     if plan.vote:
         truth = utterances.filter(pl.col("split") == "dev").select("id", reference="text")
-        weights, tried = choose_weights(decoded, labels, truth, plan.normaliser)
-    repaired = with_text_evidence(repair(decoded, labels, weights))
+        weights, tried = choose_weights(decoded, labels, truth, plan.normaliser, plan.model.languages)
+    repaired = with_text_evidence(repair(decoded, labels, weights, plan.model.languages), plan.model.languages)
     actions = repaired.select("id", "action")
     repaired = undecided(repaired, recogniser.lineage.hash)
     frame = pl.concat([LABEL_TABLE.conform(part) for part in (repaired, gold_rows(utterances))])
