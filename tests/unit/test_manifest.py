@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 import soundfile
 
+from conftest import ROOT
+from ilt.asr.families import length_check
 from ilt.corpus.audio import RATE
 from ilt.corpus.checks import check_corpus, warn_of_small_dev
 from ilt.corpus.formats.manifest import Manifest
@@ -37,8 +39,8 @@ def _write(path, lines):
     return path
 
 
-def _read(path, languages=LANGUAGES):
-    return import_rows(Manifest(path).rows(), Limits(0.1, 6.0, languages))
+def _read(path, languages=LANGUAGES, **limits):
+    return import_rows(Manifest(path).rows(), Limits(0.1, 6.0, languages, **limits))
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +158,28 @@ def test_overlapping_segments_in_two_splits_are_a_leak(audio):
     ]
 
 
+LONG = "ꙮ" * 200  # of three bytes each, and no token of its own
+"""A text that no demo model can write, and that can be said in 5 s."""
+
+
+@pytest.mark.parametrize(("family", "model"), [("whisper", "demo-whisper"), ("qwen2_audio", "demo-qwen2-audio")])
+def test_a_text_that_the_model_cannot_write_is_a_problem_in_every_split_but_the_pool(audio, family, model):
+    soundfile.write(audio / "five.wav", _noise(12, 5.9), RATE)
+    splits = ("gold", "dev", "test", "retention", "replay", "pool")
+    lines = [_line("five.wav", split, LONG, id=split, offset=0.1 * number) for number, split in enumerate(splits)]
+    check = length_check(str(ROOT / "data" / "models" / model), None, family, {})
+    imported = _read(_write(audio / "long.jsonl", lines), length_problem=check)
+    long = [problem for problem in imported.problems if "tokens is longer than the" in problem.what]
+    assert [problem.id for problem in long] == list(splits[:-1])
+    assert long[0].where.endswith("long.jsonl:1") and "cut the utterance into shorter ones" in long[0].what
+
+
+def test_a_model_whose_tokenizer_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "tokenizer.json").write_text('{"version": ')
+    with pytest.raises(IltError, match=rf"model\.id: the tokenizer of {tmp_path} cannot be read"):
+        length_check(str(tmp_path), None, "whisper", {})
+
+
 def test_any_language_is_taken_where_the_model_does_not_say(audio):
     assert not _read(_write(audio / "xx.jsonl", [_line("good0.wav", lang="xx")]), languages=None).problems
 
@@ -262,12 +286,12 @@ def test_a_language_without_gold_is_an_error():
 def import_corpus(tmp_path, audio, base_folder, write_params):
     """A function that runs the stages plan and corpus on manifest lines in a folder of their own."""
 
-    def run(lines, on_invalid):
+    def run(lines, on_invalid, **more):
         (tmp_path / "data" / "models").mkdir(parents=True)
         (tmp_path / "data" / "models" / "demo-whisper").symlink_to(base_folder.resolve())
         manifest = _write(audio / "stage.jsonl", lines)
         changes = {"source": "manifest", "manifest": str(manifest), "on_invalid": on_invalid}
-        write_params(tmp_path, {f"corpus.{name}": value for name, value in changes.items()})
+        write_params(tmp_path, {f"corpus.{name}": value for name, value in changes.items()} | more)
         for stage in ("plan", "corpus"):
             command = [sys.executable, "-m", f"ilt.stages.{stage}"]
             result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -305,6 +329,20 @@ def test_the_stage_quarantines_bad_rows_with_their_reasons(import_corpus):
     assert len(skipped) == len(BAD)
     references = POOL_REFERENCE_TABLE.read(folder / "pool_reference.parquet")
     assert references.rows() == [("p", "two six zero")]
+
+
+def test_the_stage_and_validate_find_a_text_that_is_too_long_for_the_model_in_a_language_that_begins_later(
+    import_corpus, tmp_path, audio
+):
+    soundfile.write(audio / "five.wav", _noise(12, 5.9), RATE)
+    long = _line("five.wav", "gold", LONG[:150], "ko", id="long")
+    result, folder = import_corpus([*GOOD, KOREAN_GOLD, long], "fail", languages={"ko": {"from": "it2"}})
+    assert result.returncode == 1
+    assert "stage.jsonl:6: long: text of " in result.stderr and "Traceback" not in result.stderr
+    assert not (folder / "utterances.parquet").exists()
+    command = [sys.executable, "-m", "ilt.cli", "validate"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 1 and "stage.jsonl:6: long: text of " in result.stdout
 
 
 def test_the_stage_refuses_a_language_without_gold(import_corpus):

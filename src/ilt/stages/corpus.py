@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from ilt import paths
+from ilt.asr.families import TEXTS, length_check
 from ilt.asr.languages import allowed_languages, check_languages, known_languages
 from ilt.asr.model_files import context_seconds
 from ilt.corpus.checks import check_corpus, warn_of_small_dev
@@ -52,11 +53,13 @@ class CorpusPlan(Plan):
     corpus: CorpusParams
     model_id: str
     revision: str | None
+    family: str
     language_alias: dict[str, str]
     later: list[list[str]]
 
     def chosen_modules(self) -> tuple[str, ...]:
-        return chosen_formats(self.corpus)
+        texts = () if self.corpus.source == "demo" else (TEXTS.module(self.family),)
+        return (*chosen_formats(self.corpus), *texts)
 
 
 def resolve(resolved: Resolved, _: str) -> CorpusPlan:
@@ -66,6 +69,7 @@ def resolve(resolved: Resolved, _: str) -> CorpusPlan:
         corpus=relevant(params.corpus),
         model_id=params.model.id,
         revision=params.model.revision,
+        family=resolved.model.family,
         language_alias=resolved.language_alias(),
         later=resolved.later_languages(),
     )
@@ -99,7 +103,8 @@ def _read(plan: CorpusPlan, known: frozenset[str] | None, longest: float) -> _Co
     from ilt.corpus.sources import read_references
 
     params = plan.corpus
-    imported = read_corpus(params, longest, allowed_languages(known, plan.language_alias))
+    writable = length_check(plan.model_id, plan.revision, plan.family, plan.language_alias)
+    imported = read_corpus(params, longest, allowed_languages(known, plan.language_alias), writable)
     if imported.problems and params.on_invalid == "fail":
         raise ProblemsError(
             "the corpus has problems; mend them (`ilt validate` lists them all), or skip those rows with "

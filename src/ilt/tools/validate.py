@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ilt.asr.families import length_check
 from ilt.asr.languages import allowed_languages, known_languages
 from ilt.asr.model_files import context_seconds
 from ilt.corpus.checks import check_corpus, warn_of_small_dev
@@ -26,7 +27,10 @@ def run_validate(output: Path | None) -> int:
         return 0
     model = params.model
     longest, known = context_seconds(model.id, model.revision), known_languages(model.id, model.revision)
-    corpus = read_corpus(params.corpus, longest, allowed_languages(known, resolve(params).language_alias()))
+    resolved = resolve(params)
+    alias = resolved.language_alias()
+    writable = length_check(model.id, model.revision, resolved.model.family, alias)
+    corpus = read_corpus(params.corpus, longest, allowed_languages(known, alias), writable)
     for line in [*problem_lines(corpus.problems), *corpus.notes]:
         print(line)
     if output:
