@@ -17,7 +17,7 @@ from ilt.labels.evidence import agreement, flags_of
 from ilt.labels.labelling import similarity_to_gold, with_text_evidence
 from ilt.labels.loops import deloop
 from ilt.labels.rules import RULES
-from ilt.labels.selection import apply_corrections, decide, evidence_flags
+from ilt.labels.selection import apply_corrections, decide, evidence_flags, ignored_corrections
 from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
 from ilt.labels.units import units_of
 from ilt.labels.voting import vote
@@ -402,6 +402,17 @@ def test_the_decision_does_not_depend_on_the_order_of_rows():
     frame = _mixed()
     shuffled = _decided(frame.sample(fraction=1.0, shuffle=True, seed=1))
     assert shuffled.sort("id").equals(_decided(frame).sort("id"))
+
+
+def test_corrections_of_ids_that_are_not_in_the_pool_are_said():
+    frame = _rows(id=["a", "b", "d"], split=["pool", "pool", "dev"])
+    corrections = pl.DataFrame({"id": ["a", "d", "z"], "verdict": ["accepted"] * 3, "text": ["two six"] * 3})
+    corrections = CORRECTIONS_TABLE.conform(corrections)
+    line = ignored_corrections(frame, corrections)
+    assert line and "2 of 3 corrections are ignored, as of 'd': these ids are not in the pool" in line
+    assert ignored_corrections(frame, corrections.head(1)) is None
+    with pytest.raises(IltError, match="'a' has more than one row; keep the one that holds"):
+        apply_corrections(frame, pl.concat([corrections, corrections.head(1)]))
 
 
 def test_peoples_word_wins_over_any_model():

@@ -14,12 +14,14 @@ import soundfile
 from conftest import ROOT
 from ilt.asr.families import length_check
 from ilt.corpus.audio import RATE
-from ilt.corpus.checks import check_corpus, warn_of_small_dev
+from ilt.corpus.checks import check_corpus, check_named_languages, warn_of_small_dev
 from ilt.corpus.formats.manifest import Manifest
-from ilt.corpus.importing import Limits, import_rows
+from ilt.corpus.importing import Limits, import_rows, read_corpus
 from ilt.corpus.sources import read_references
 from ilt.corpus.table import POOL_REFERENCE_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
 from ilt.errors import IltError
+from ilt.labels.table import CORRECTIONS_TABLE
+from ilt.params import CorpusParams
 
 LANGUAGES = frozenset({"en", "ko"})
 
@@ -262,6 +264,38 @@ def _corpus(*rows):
     return pl.DataFrame(rows, schema=["split", "language"], orient="row")
 
 
+def test_a_reference_that_stands_twice_is_an_error_with_both_lines(tmp_path):
+    lines = [{"id": "a", "text": "one"}, {"id": "b", "text": "two"}, {"id": " a", "text": "one"}]
+    with pytest.raises(IltError, match=r"twice\.jsonl:3: the id 'a' stands in line 1 already; keep one of them"):
+        read_references(_write(tmp_path / "twice.jsonl", lines))
+
+
+@pytest.mark.parametrize(
+    ("ids", "notes", "problems"),
+    [
+        (["p"], 0, 0),
+        (["p", "q", "g"], 1, 0),
+        (["q", "g"], 0, 1),
+    ],
+)
+def test_references_of_ids_that_are_not_in_the_pool_are_said(audio, ids, notes, problems):
+    references = _write(audio / "references.jsonl", [{"id": key, "text": f"of {key}"} for key in ids])
+    params = CorpusParams(
+        source="manifest", manifest=str(_write(audio / "good.jsonl", GOOD)), pool_reference=str(references)
+    )
+    imported = read_corpus(params, 6.0, LANGUAGES)
+    assert len([line for line in imported.notes if "2 of 3 ids are not in the pool and are ignored" in line]) == notes
+    assert len([one for one in imported.problems if "none of its 2 ids is in the pool" in one.what]) == problems
+    assert imported.references.rows() == [("p", "of p" if "p" in ids else "two six zero")]
+
+
+def test_entries_of_languages_that_do_not_occur_are_named():
+    with pytest.raises(
+        IltError, match=r"languages\.pcn\.as: the corpus has no utterances of 'pcn'; its languages are en"
+    ):
+        check_named_languages(_corpus(("gold", "en")), {"en": "as", "pcn": "as"})
+
+
 def test_a_corpus_with_all_splits_and_gold_in_each_language_passes():
     check_corpus(_corpus(("gold", "en"), ("pool", "en"), ("dev", "en"), ("test", "en")))
 
@@ -343,6 +377,24 @@ def test_the_stage_and_validate_find_a_text_that_is_too_long_for_the_model_in_a_
     command = [sys.executable, "-m", "ilt.cli", "validate"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 1 and "stage.jsonl:6: long: text of " in result.stdout
+
+
+def test_validate_finds_corrections_that_select_would_refuse_or_ignore(import_corpus, tmp_path):
+    import_corpus([*GOOD, KOREAN_GOLD], "fail")
+    path = tmp_path / "data" / "corrections" / "corrections.parquet"
+    path.parent.mkdir(exist_ok=True)
+
+    def validated(*ids):
+        rows = pl.DataFrame({"id": ids, "verdict": ["accepted"] * len(ids), "text": ["two"] * len(ids)})
+        CORRECTIONS_TABLE.conform(rows).write_parquet(path)
+        command = [sys.executable, "-m", "ilt.cli", "validate"]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return result.returncode, result.stdout
+
+    code, output = validated("p", "z")
+    assert code == 0 and "1 of 2 corrections are ignored, as of 'z'" in output
+    code, output = validated("p", "p")
+    assert code == 1 and "'p' has more than one row" in output
 
 
 def test_the_stage_refuses_a_language_without_gold(import_corpus):

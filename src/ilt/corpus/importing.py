@@ -23,7 +23,7 @@ from ilt.corpus.checks import LABELLED, printable, row_problems
 from ilt.corpus.formats.row import LINE, Row
 from ilt.corpus.imported import Imported, Spool
 from ilt.corpus.leaks import AudioLeaks, Span, shared_speakers
-from ilt.corpus.sources import check_source_languages, open_sources
+from ilt.corpus.sources import check_source_languages, open_sources, read_references
 from ilt.corpus.text import clean_text, pace_problem
 from ilt.errors import Problem
 from ilt.params import CorpusParams
@@ -222,4 +222,7 @@ def read_corpus(
     imported = import_rows(rows, limits, cut)
     if params.shared_speakers == "fail":
         imported.skip(shared_speakers(imported.rows))
+    if params.pool_reference:
+        path = Path(params.pool_reference)
+        imported.give_references(read_references(path), path)
     return imported

@@ -12,7 +12,15 @@ import polars as pl
 from ilt import paths
 from ilt.asr.families import FAMILIES
 from ilt.labels.rules import RULES
-from ilt.params import CorrectParams, LabelParams, RecogniserParams, Resolved, SelectParams, stage_seed
+from ilt.params import (
+    CorrectParams,
+    LabelParams,
+    RecogniserParams,
+    Resolved,
+    SelectParams,
+    corrected_selection,
+    stage_seed,
+)
 from ilt.stages._skip import skip_labels, skip_reason
 from ilt.stages._stage import Plan, Run, Stage, run_stage
 
@@ -33,8 +41,6 @@ class CorrectPlan(Plan):
 
 
 def resolve(resolved: Resolved, iteration: str) -> CorrectPlan:
-    correct = resolved.section(iteration, "correct", CorrectParams)
-    budget = correct.model_dump(include={"keep", "keep_by_language", "max_expected_error"})
     return CorrectPlan(
         skip=resolved.skip_reason(iteration, "correct"),
         seed=stage_seed(resolved.params.seed, iteration, "correct"),
@@ -42,8 +48,8 @@ def resolve(resolved: Resolved, iteration: str) -> CorrectPlan:
         normaliser=resolved.params.evaluate.normaliser,
         model=resolved.recogniser(iteration),
         label=resolved.section(iteration, "label", LabelParams),
-        select=resolved.section(iteration, "select", SelectParams).model_copy(update=budget),
-        vote=correct.vote,
+        select=corrected_selection(resolved.params, iteration),
+        vote=resolved.section(iteration, "correct", CorrectParams).vote,
     )
 
 
