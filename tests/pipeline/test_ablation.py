@@ -161,6 +161,18 @@ def test_the_file_says_what_runs_on_what_with_which_seeds():
         ({"arms": {"demos": ["ilt3"]}}, r"arms: there is no data set 'demos'"),
         ({"seeds": [1, 2, 1]}, r"seeds: each stands once, got \[1, 2, 1\]"),
         ({"seeds": [-1]}, r"seeds\.0"),
+        ({"seeds": [2**63]}, r"seeds\.0"),
+        ({"seeds": [True]}, r"seeds\.0"),
+        ({"steps": 1e300}, r"steps"),
+        ({"full_learning_rate": 1e-300}, r"full_learning_rate"),
+        ({"arms": {"demo": ["ilt3", "ilt3"]}}, r"arms.demo: 'ilt3' stands more than once"),
+        ({"first_seed": {"arms": ["ilt1", "ilt1"]}}, r"first_seed.arms: 'ilt1' stands more than once"),
+        ({"reduce": {"seed": 4}}, r"reduce: seed has no effect here; `seeds` says it"),
+        ({"data": {"demo": {"train.seed": 4}}}, r"data.demo: train.seed has no effect here"),
+        (
+            {"data": {"demo": {"corpus.demo.pool": 4}}, "reduce": {"corpus.demo.pool": 5}},
+            r"data.demo: corpus.demo.pool stands in `reduce` too",
+        ),
         ({"first_seeds": {}}, r"first_seeds"),
     ],
 )

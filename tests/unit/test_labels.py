@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import unicodedata
+from importlib import resources
+
 import numpy as np
 import polars as pl
 import pytest
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from ilt.errors import IltError
 from ilt.labels.calibration import calibrate
 from ilt.labels.correction import WEIGHTS, choose_weights, repair
-from ilt.labels.evidence import agreement, deloop, flags_of
-from ilt.labels.labelling import similarity_to_gold
+from ilt.labels.evidence import agreement, flags_of
+from ilt.labels.labelling import similarity_to_gold, with_text_evidence
+from ilt.labels.loops import deloop
 from ilt.labels.rules import RULES
-from ilt.labels.selection import apply_corrections, decide, evidence_flags
+from ilt.labels.selection import apply_corrections, decide, evidence_flags, ignored_corrections
 from ilt.labels.table import CORRECTIONS_TABLE, LABEL_TABLE, PREDICTION_TABLE
+from ilt.labels.units import units_of
 from ilt.labels.voting import vote
 from ilt.params import SelectParams
 
@@ -29,20 +35,76 @@ PARAMS = SelectParams(
 )
 
 
+def _times(count, unit, between=" "):
+    return between.join([unit] * count)
+
+
 @pytest.mark.parametrize(
-    ("units", "left"),
+    ("text", "language", "left"),
     [
-        ("yes no no no no no", "yes no"),
-        ("one a b a b a b a b a b", "one a b"),
-        ("no no no no no", "no"),
-        ("no no no no", "no no no no"),
-        ("no no no no no yes", "no no no no no yes"),
-        ("one two three", "one two three"),
-        ("", ""),
+        ("yes no no no no no", "en", "yes no"),
+        ("one a b a b a b a b a b", "en", "one a b"),
+        ("no no no no no yes", "en", "no yes"),
+        ("a b a b a b a b a b a c", "en", "a b a c"),
+        ("ha, ha, ha, ha, Ha, ha.", "en", "ha."),
+        ("the cat the cat the cat the cat the cat the", "en", "the cat"),
+        ("the the the the the th", "en", "the"),
+        ("No... no! NO? no, no -- yes", "en", "No -- yes"),
+        (_times(5, "I am not sure what you mean by all of that and why you say it."), "en",
+         "I am not sure what you mean by all of that and why you say it."),
+        (_times(6, "hah\u00e1", ""), "hu", _times(6, "hah\u00e1", "")),
+        (_times(10, "ha", ""), "en", "ha"),
+        ("네 네네네네네", "ko", "네"),
+        ("네네, 네네네네 좋아요", "ko", "네 좋아요"),
+        (unicodedata.normalize("NFD", "네네네네네"), "ko", "네"),
+        ("好 好好好好", "zh", "好"),
+        (_times(5, "ご視聴ありがとうございました。", ""), "ja", "ご視聴ありがとうございました。"),
+        (_times(5, "ครับ", ""), "th", "ครับ"),
+        (_times(9, "five"), "en", "five"),
+        (_times(40, "fünf"), "de", "fünf"),
+        (_times(5, "one two"), "en", "one two"),
+        (_times(9, "五", ""), "zh", "五"),
+        (_times(30, "0", ""), "en", "0"),
+    ],
+)  # fmt: skip
+def test_a_loop_is_left_once_wherever_it_is_and_however_it_is_written(text, language, left):
+    assert deloop(text, language) == left
+    assert "loop" in flags_of(text, language, True) or left == text
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("no no no no", "en"),
+        ("one two three", "en"),
+        ("", "en"),
+        ("aaaaah", "en"),
+        ("あーーーーー", "ja"),
+        ("five five five five five", "en"),
+        ("Five, five, five. Five five!", "en"),
+        (_times(8, "zero"), "en"),
+        ("5 5 5 5 5 5", "en"),
+        ("11111", "en"),
+        ("１１１１１", "ja"),
+        ("1000000000000", "en"),
+        ("null null null null null eins", "de"),
+        ("पांच पांच पांच पांच पांच", "hi"),
+        ("beş beş beş beş beş", "tr"),
+        ("BEŞ BEŞ BEŞ BEŞ BEŞ", "tr"),
+        ("일일일일일", "ko"),
+        ("五五五五五", "zh"),
+        ("はちいちいちいちいちいち", "ja"),
+        ("ห้าห้าห้าห้าห้า", "th"),
     ],
 )
-def test_a_trailing_loop_of_five_or_more_is_left_once(units, left):
-    assert deloop(units.split()) == left.split()
+def test_what_people_say_is_no_loop(text, language):
+    assert deloop(text, language) is text
+    assert "loop" not in flags_of(text, language, True)
+
+
+def test_digits_of_a_mapped_language_are_those_of_its_alias():
+    assert flags_of("five five five five five", "pcm", True, alias="en") == []
+    assert flags_of("five five five five five", "pcm", True) == ["loop"]
 
 
 def test_agreement_is_a_share_of_characters_and_sees_no_spaces():
@@ -59,6 +121,8 @@ def test_agreement_is_a_share_of_characters_and_sees_no_spaces():
     [
         ("two six zero", "en", True, []),
         ("", "en", True, ["empty"]),
+        ("...", "en", True, ["empty"]),
+        ("♪♪♪", "en", True, ["empty"]),
         ("two no no no no no", "en", True, ["loop"]),
         ("네네네네네네", "ko", True, ["loop"]),
         ("Thank you.", "en", True, ["invented"]),
@@ -68,6 +132,107 @@ def test_agreement_is_a_share_of_characters_and_sees_no_spaces():
 )
 def test_flags_say_what_looks_wrong_with_a_text(text, language, finished, flags):
     assert flags_of(text, language, finished) == flags
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Thank you. Thank you.", "en"),
+        ('"Thank you."', "en"),
+        ("\u201cThank you!\u201d", "en"),
+        ("DON\u2019T FORGET TO SUBSCRIBE", "en"),
+        ("Thanks for watching, everyone!", "en"),
+        ("Thanks for watching. Please subscribe to my channel.", "en"),
+        ("Subtitles by Jane D.", "en"),
+        ("[Music]", "en"),
+        ("\u00a1Gracias!", "es"),
+        ("Untertitel im Auftrag des ZDF, 2018", "de"),
+        ("Untertitelung des ZDF, 2020", "de"),
+        ("Copyright WDR 2021", "de"),
+        ("Und jetzt. Untertitel der Amara.org-Community", "de"),
+        ("Sous-titrage ST\u2019 501", "fr"),
+        (unicodedata.normalize("NFD", "Sous-titres réalisés par la communauté d\u2019Amara.org"), "fr"),
+        ("请不吝点赞 订阅 转发 打赏支持明镜与点点栏目", "zh"),
+        ("字幕由Amara.org社區提供", "zh"),
+        ("中文字幕由Amara.org社區提供", "yue"),
+        ("多謝收睇！", "yue"),
+        ("ご視聴ありがとうございました。", "ja"),
+        ("구독과 좋아요 부탁드립니다.", "ko"),
+        ("구독과좋아요 부탁드립니다", "ko"),
+        ("Altyazı M.K.", "tr"),
+        ("ALTYAZI M.K.", "tr"),
+        ("İzlediğiniz için teşekkür ederim.", "tr"),
+        ("Ondertiteld door de Amara.org gemeenschap", "nl"),
+        ("Dziękuję za oglądanie.", "pl"),
+        ("Undertexter från Amara.org-gemenskapen", "sv"),
+        ("Teksting av Nicolai Winther", "no"),
+        ("Danske tekster af Nicolai Winther", "da"),
+        ("Дякую за перегляд!", "uk"),
+        ("Terima kasih telah menonton!", "id"),
+        ("Hãy subscribe cho kênh Ghiền Mì Gõ để không bỏ lỡ những video hấp dẫn", "vi"),
+        (unicodedata.normalize("NFD", "Cảm ơn các bạn đã theo dõi."), "vi"),
+        ("चैनल को सब्सक्राइब करें", "hi"),
+        ("Titulky vytvořil JohnyX.", "cs"),
+        ("Kiitos, että katsoitte!", "fi"),
+        ("ΥΠΟΤΙΤΛΟΙ AUTHORWAVE", "el"),
+        ("Vă mulțumim pentru vizionare!", "ro"),
+        ("Köszönöm, hogy megnéztétek!", "hu"),
+        ("תודה רבה על הצפייה", "he"),
+        ("ขอบคุณที่รับชมครับ", "th"),
+        ("شُكْرًا عَلَى المُشَاهَدَة", "ar"),
+        ("Редактор субтитров А.Семкин Корректор А.Егорова", "ru"),
+        ("Thank you for watching!", "de"),  # written in another language than it was told
+        ("ご視聴ありがとうございました", "en"),
+    ],
+)
+def test_invented_phrases_are_found_however_they_are_written(text, language):
+    assert "invented" in flags_of(text, language, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("thank you two", "en"),
+        ("Thank you for your patience.", "en"),
+        ("Thank you for watching my dog.", "en"),
+        ("The subtitles by my sister are good.", "en"),
+        ("Vielen Dank für Ihre Hilfe.", "de"),
+        ("Untertitel von Filmen sind wichtig", "de"),
+        ("Er sprach über Untertitel im Auftrag des ZDF und ihre Kosten", "de"),
+        ("谢谢你的帮助", "zh"),
+        ("네, 감사합니다만 괜찮아요", "ko"),
+        ("2018", "en"),
+        ("gracias", "en"),  # people say it, and the language is another
+    ],
+)
+def test_what_people_say_is_not_invented(text, language):
+    assert "invented" not in flags_of(text, language, True)
+
+
+def test_phrases_of_a_mapped_language_are_those_of_its_alias():
+    assert flags_of("Thank you.", "pcm", True, alias="en") == ["invented"]
+    assert flags_of("Thank you.", "pcm", True) == []
+    rows = pl.DataFrame({"text": ["Thank you."], "language": ["pcm"], "duration": [1.0]})
+    rows = rows.with_columns(perturbed_text="text", previous_text="text")
+    assert with_text_evidence(rows, {"pcm": "en"})["flags"].to_list() == [["invented"]]
+
+
+def test_phrases_are_in_files_of_whispers_languages_and_each_is_found():
+    folder = resources.files("ilt.labels") / "phrases"
+    codes = {path.name.removesuffix(".txt") for path in folder.iterdir()}
+    assert codes <= set(LANGUAGES) and len(codes) > 70
+    for code in sorted(codes):
+        lines = (folder / f"{code}.txt").read_text(encoding="utf-8").splitlines()
+        assert lines[0].startswith("#") and len(set(lines)) == len(lines)
+        for line in lines[1:]:
+            assert "invented" in flags_of(line.lstrip("= ").replace("*", "Ann"), code, True), (code, line)
+
+
+def test_what_counts_in_every_language_is_long_enough_to_be_nothing_else():
+    for path in (resources.files("ilt.labels") / "phrases").iterdir():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if not line.startswith(("#", "=")):
+                assert len(units_of(line)) > 2 or len(line) > 9, line
 
 
 def _vote(*cast):
@@ -237,6 +402,17 @@ def test_the_decision_does_not_depend_on_the_order_of_rows():
     frame = _mixed()
     shuffled = _decided(frame.sample(fraction=1.0, shuffle=True, seed=1))
     assert shuffled.sort("id").equals(_decided(frame).sort("id"))
+
+
+def test_corrections_of_ids_that_are_not_in_the_pool_are_said():
+    frame = _rows(id=["a", "b", "d"], split=["pool", "pool", "dev"])
+    corrections = pl.DataFrame({"id": ["a", "d", "z"], "verdict": ["accepted"] * 3, "text": ["two six"] * 3})
+    corrections = CORRECTIONS_TABLE.conform(corrections)
+    line = ignored_corrections(frame, corrections)
+    assert line and "2 of 3 corrections are ignored, as of 'd': these ids are not in the pool" in line
+    assert ignored_corrections(frame, corrections.head(1)) is None
+    with pytest.raises(IltError, match="'a' has more than one row; keep the one that holds"):
+        apply_corrections(frame, pl.concat([corrections, corrections.head(1)]))
 
 
 def test_peoples_word_wins_over_any_model():

@@ -11,13 +11,17 @@ import polars as pl
 import pytest
 import soundfile
 
+from conftest import ROOT
+from ilt.asr.families import length_check
 from ilt.corpus.audio import RATE
-from ilt.corpus.checks import check_corpus, warn_of_small_dev
+from ilt.corpus.checks import check_corpus, check_named_languages, warn_of_small_dev
 from ilt.corpus.formats.manifest import Manifest
-from ilt.corpus.importing import Limits, import_rows
+from ilt.corpus.importing import Limits, import_rows, read_corpus
 from ilt.corpus.sources import read_references
 from ilt.corpus.table import POOL_REFERENCE_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
 from ilt.errors import IltError
+from ilt.labels.table import CORRECTIONS_TABLE
+from ilt.params import CorpusParams
 
 LANGUAGES = frozenset({"en", "ko"})
 
@@ -37,8 +41,8 @@ def _write(path, lines):
     return path
 
 
-def _read(path, languages=LANGUAGES):
-    return import_rows(Manifest(path).rows(), Limits(0.1, 6.0, languages))
+def _read(path, languages=LANGUAGES, **limits):
+    return import_rows(Manifest(path).rows(), Limits(0.1, 6.0, languages, **limits))
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +160,28 @@ def test_overlapping_segments_in_two_splits_are_a_leak(audio):
     ]
 
 
+LONG = "ꙮ" * 200  # of three bytes each, and no token of its own
+"""A text that no demo model can write, and that can be said in 5 s."""
+
+
+@pytest.mark.parametrize(("family", "model"), [("whisper", "demo-whisper"), ("qwen2_audio", "demo-qwen2-audio")])
+def test_a_text_that_the_model_cannot_write_is_a_problem_in_every_split_but_the_pool(audio, family, model):
+    soundfile.write(audio / "five.wav", _noise(12, 5.9), RATE)
+    splits = ("gold", "dev", "test", "retention", "replay", "pool")
+    lines = [_line("five.wav", split, LONG, id=split, offset=0.1 * number) for number, split in enumerate(splits)]
+    check = length_check(str(ROOT / "data" / "models" / model), None, family, {})
+    imported = _read(_write(audio / "long.jsonl", lines), length_problem=check)
+    long = [problem for problem in imported.problems if "tokens is longer than the" in problem.what]
+    assert [problem.id for problem in long] == list(splits[:-1])
+    assert long[0].where.endswith("long.jsonl:1") and "cut the utterance into shorter ones" in long[0].what
+
+
+def test_a_model_whose_tokenizer_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "tokenizer.json").write_text('{"version": ')
+    with pytest.raises(IltError, match=rf"model\.id: the tokenizer of {tmp_path} cannot be read"):
+        length_check(str(tmp_path), None, "whisper", {})
+
+
 def test_any_language_is_taken_where_the_model_does_not_say(audio):
     assert not _read(_write(audio / "xx.jsonl", [_line("good0.wav", lang="xx")]), languages=None).problems
 
@@ -238,6 +264,38 @@ def _corpus(*rows):
     return pl.DataFrame(rows, schema=["split", "language"], orient="row")
 
 
+def test_a_reference_that_stands_twice_is_an_error_with_both_lines(tmp_path):
+    lines = [{"id": "a", "text": "one"}, {"id": "b", "text": "two"}, {"id": " a", "text": "one"}]
+    with pytest.raises(IltError, match=r"twice\.jsonl:3: the id 'a' stands in line 1 already; keep one of them"):
+        read_references(_write(tmp_path / "twice.jsonl", lines), "drop")
+
+
+@pytest.mark.parametrize(
+    ("ids", "notes", "problems"),
+    [
+        (["p"], 0, 0),
+        (["p", "q", "g"], 1, 0),
+        (["q", "g"], 0, 1),
+    ],
+)
+def test_references_of_ids_that_are_not_in_the_pool_are_said(audio, ids, notes, problems):
+    references = _write(audio / "references.jsonl", [{"id": key, "text": f"of {key}"} for key in ids])
+    params = CorpusParams(
+        source="manifest", manifest=str(_write(audio / "good.jsonl", GOOD)), pool_reference=str(references)
+    )
+    imported = read_corpus(params, 6.0, LANGUAGES)
+    assert len([line for line in imported.notes if "2 of 3 ids are not in the pool and are ignored" in line]) == notes
+    assert len([one for one in imported.problems if "none of its 2 ids is in the pool" in one.what]) == problems
+    assert imported.references.rows() == [("p", "of p" if "p" in ids else "two six zero")]
+
+
+def test_entries_of_languages_that_do_not_occur_are_named():
+    with pytest.raises(
+        IltError, match=r"languages\.pcn\.as: the corpus has no utterances of 'pcn'; its languages are en"
+    ):
+        check_named_languages(_corpus(("gold", "en")), {"en": "as", "pcn": "as"})
+
+
 def test_a_corpus_with_all_splits_and_gold_in_each_language_passes():
     check_corpus(_corpus(("gold", "en"), ("pool", "en"), ("dev", "en"), ("test", "en")))
 
@@ -262,12 +320,12 @@ def test_a_language_without_gold_is_an_error():
 def import_corpus(tmp_path, audio, base_folder, write_params):
     """A function that runs the stages plan and corpus on manifest lines in a folder of their own."""
 
-    def run(lines, on_invalid):
+    def run(lines, on_invalid, **more):
         (tmp_path / "data" / "models").mkdir(parents=True)
         (tmp_path / "data" / "models" / "demo-whisper").symlink_to(base_folder.resolve())
         manifest = _write(audio / "stage.jsonl", lines)
         changes = {"source": "manifest", "manifest": str(manifest), "on_invalid": on_invalid}
-        write_params(tmp_path, {f"corpus.{name}": value for name, value in changes.items()})
+        write_params(tmp_path, {f"corpus.{name}": value for name, value in changes.items()} | more)
         for stage in ("plan", "corpus"):
             command = [sys.executable, "-m", f"ilt.stages.{stage}"]
             result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -305,6 +363,38 @@ def test_the_stage_quarantines_bad_rows_with_their_reasons(import_corpus):
     assert len(skipped) == len(BAD)
     references = POOL_REFERENCE_TABLE.read(folder / "pool_reference.parquet")
     assert references.rows() == [("p", "two six zero")]
+
+
+def test_the_stage_and_validate_find_a_text_that_is_too_long_for_the_model_in_a_language_that_begins_later(
+    import_corpus, tmp_path, audio
+):
+    soundfile.write(audio / "five.wav", _noise(12, 5.9), RATE)
+    long = _line("five.wav", "gold", LONG[:150], "ko", id="long")
+    result, folder = import_corpus([*GOOD, KOREAN_GOLD, long], "fail", languages={"ko": {"from": "it2"}})
+    assert result.returncode == 1
+    assert "stage.jsonl:6: long: text of " in result.stderr and "Traceback" not in result.stderr
+    assert not (folder / "utterances.parquet").exists()
+    command = [sys.executable, "-m", "ilt.cli", "validate"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 1 and "stage.jsonl:6: long: text of " in result.stdout
+
+
+def test_validate_finds_corrections_that_select_would_refuse_or_ignore(import_corpus, tmp_path):
+    import_corpus([*GOOD, KOREAN_GOLD], "fail")
+    path = tmp_path / "data" / "corrections" / "corrections.parquet"
+    path.parent.mkdir(exist_ok=True)
+
+    def validated(*ids):
+        rows = pl.DataFrame({"id": ids, "verdict": ["accepted"] * len(ids), "text": ["two"] * len(ids)})
+        CORRECTIONS_TABLE.conform(rows).write_parquet(path)
+        command = [sys.executable, "-m", "ilt.cli", "validate"]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return result.returncode, result.stdout
+
+    code, output = validated("p", "z")
+    assert code == 0 and "1 of 2 corrections are ignored, as of 'z'" in output
+    code, output = validated("p", "p")
+    assert code == 1 and "'p' has more than one row" in output
 
 
 def test_the_stage_refuses_a_language_without_gold(import_corpus):

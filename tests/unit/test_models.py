@@ -21,6 +21,7 @@ from ilt.asr.languages import check_languages, known_languages, note_language_al
 from ilt.asr.lineage import base_lineage
 from ilt.asr.tokens import control_tokens, plain_encoder
 from ilt.asr.transcribe import Decoding, perturb, transcribe_table
+from ilt.asr.whisper.texts import load_texts
 from ilt.errors import IltError
 from ilt.params import LoraParams, RecogniserParams, SpecAugmentParams, TrainParams
 from ilt.stages._stage import Run, stage_named
@@ -320,6 +321,16 @@ def test_a_label_that_is_too_long_is_refused_and_one_that_just_fits_is_not(load)
     assert not recogniser.fits(longer)
     with pytest.raises(IltError, match=f"longer than the {recogniser.max_tokens}"):
         recogniser.loss(_features("large-v3", 50), ["en"], [longer])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_import_of_a_corpus_counts_tokens_as_training_does(load, folders, kind):
+    alias = {"pcm": "en", "wuu": "zh"}
+    texts, vocabulary = load_texts(str(folders[kind]), None, alias), load(kind, languages=alias).vocabulary
+    assert texts.max_tokens == vocabulary.max_tokens
+    for text in ("two six zero", "<|endoftext|> Grüße", "二六零", ""):
+        for language in ("en", "zh", "pcm", "wuu"):
+            assert texts.encode(text, language) == vocabulary.encode(text, language)
 
 
 def test_audio_that_is_too_long_is_refused_and_none_at_all_is_silence(load):

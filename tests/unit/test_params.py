@@ -57,6 +57,40 @@ def test_the_repositorys_own_params_are_valid(load):
         ("adapter.mode", "merge"),
         ("label.beams", 0),
         ("train.learning_rate", float("nan")),
+        ("train.learning_rate", 1e-300),
+        ("train.learning_rate", 5.0),
+        ("train.lr_factor", 1e300),
+        ("train.lora.alpha", 1e-300),
+        ("train.lora.target_modules", ["q_proj", "q_proj"]),
+        ("train.max_grad_norm", 1e-300),
+        ("train.weight_decay", 1e300),
+        ("train.evaluations", 1_000_000),
+        ("train.average", 1_000_000),
+        ("train.batch_size", 10**9),
+        ("train.batch_size", True),
+        ("train.steps", 10**12),
+        ("train.spec_augment.frequency_width", 1000),
+        ("train.spec_augment.time_width", 10**6),
+        ("train.spec_augment.time_masks", 10**6),
+        ("label.perturb_noise", 1e300),
+        ("label.beams", 100_000),
+        ("label.similarity_neighbours", 10**9),
+        ("evaluate.bootstrap", 2_000_000_000),
+        ("evaluate.bootstrap", 2e9),
+        ("mixture.temperature", 1e-300),
+        ("adapter.scale", 1e-300),
+        ("model.decode_batch", 10**9),
+        ("model.max_chars_per_second", 1e-300),
+        ("select.keep", True),
+        ("select.similarity_weight", 1e300),
+        ("select.max_compression_ratio", 1e-3),
+        ("corpus.demo.languages", ["en", "en"]),
+        ("corpus.demo.pool", 10**12),
+        ("corpus.demo.target.noise_snr", [-1e9, 5.0]),
+        ("corpus.min_duration", 1e9),
+        ("corpus.cut.pause", 1e9),
+        ("seed", 2**63),
+        ("report.price_per_hour", 1e300),
         ("iterations.it2.label.beam", 2),  # the same in an override
         ("iterations.it2.fix.lora.r", -1),
         ("iterations.it2.tune", {"steps": 3}),  # no such stage
@@ -80,6 +114,55 @@ def test_a_wrong_value_is_refused_by_its_name(load, key, value):
     with pytest.raises(IltError) as caught:
         load({key: value})
     assert key in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"corpus.max_duration": 0.01}, "corpus: max_duration 0.01 must be above min_duration, 0.1"),
+        ({"corpus.cut.padding": 5.0, "corpus.cut.max_duration": 8.0}, "corpus.cut: padding of 5 s on both sides"),
+        ({"select.min_chars_per_second": 50.0}, "select: min_chars_per_second 50 must be below"),
+        (
+            {"iterations.it1.select.keep": 0, "select.min_rows": 0},
+            "iterations.it1.select: keep and min_rows are both 0",
+        ),
+        (
+            {"iterations.it1.correct.keep": 0, "select.min_rows": 0},
+            "iterations.it1.correct: keep and min_rows are both 0",
+        ),
+    ],
+)
+def test_values_that_exclude_one_another_are_refused(load, changes, message):
+    with pytest.raises(IltError) as caught:
+        load(changes)
+    assert message in str(caught.value)
+
+
+def test_a_learning_rate_is_bounded_with_its_factor(load):
+    resolved = resolve(load({"train.learning_rate": 0.5, "iterations.it1.focus.lr_factor": 100.0}))
+    with pytest.raises(IltError, match=r"iterations\.it1\.focus \(learning_rate times lr_factor\)\.learning_rate"):
+        resolved.training("it1", "focus")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"train.gold_share": 0.0},
+            "iterations.it1.feedback: gold_share is 0, so that it trains on pseudo-labels alone",
+        ),
+        ({"focus.gold_share": 0.5}, "focus.gold_share has no effect: focus has gold alone"),
+        ({"iterations.it2.focus.gold_share": 0.5}, "iterations.it2.focus.gold_share has no effect"),
+        ({"train.evaluations": 300}, "iterations.it1.focus: of 300 evaluations, 100 are made, one a step"),
+        ({"train.average": 60}, "iterations.it1.focus: average is 60, and the second half has 50 steps"),
+        ({"corpus.manifest": "m.jsonl"}, "corpus.manifest has no effect: corpus.source is demo"),
+        ({"model.prompts": {"en": "Write: "}}, "model.prompts has no effect: whisper takes none"),
+    ],
+)
+def test_what_has_no_effect_is_said(load, changes, line):
+    steps = {"iterations.it1.focus.steps": 100}
+    assert not [one for one in notes(resolve(load(steps))) if "no effect" in one or "evaluations" in one]
+    assert any(one.startswith(line) for one in notes(resolve(load(steps | changes))))
 
 
 def test_all_wrong_values_are_named_at_once(load):

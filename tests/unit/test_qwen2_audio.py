@@ -21,6 +21,7 @@ from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
 from ilt.asr.lineage import base_lineage, merge_adapters
 from ilt.asr.qwen2_audio.prompts import AUDIO, BASE_PROMPT
+from ilt.asr.qwen2_audio.texts import load_texts
 from ilt.asr.transcribe import Decoding, transcribe_table
 from ilt.corpus.audio import decode_flac
 from ilt.errors import IltError
@@ -54,6 +55,13 @@ def chat_folder(tmp_path_factory):
     ends = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
     path.write_text(json.dumps({**settings, "eos_token_id": ends}), encoding="utf-8")
     return folder
+
+
+def test_the_import_of_a_corpus_counts_tokens_as_training_does(model):
+    texts = load_texts(str(FOLDER), None, {})
+    assert texts.max_tokens == model.max_tokens
+    for text in ("two six zero", "hallo <|im_end|>", "<|AUDIO|>", ""):
+        assert texts.encode(text, "en") == model.vocabulary.encode(text)
 
 
 @pytest.fixture(scope="module")

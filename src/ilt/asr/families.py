@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ilt.asr.model_files import read_config, require_model
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from ilt.asr.recogniser import Recogniser
     from ilt.params import ModelParams, RecogniserParams
 
-__all__ = ["FAMILIES", "load_recogniser", "model_info"]
+__all__ = ["FAMILIES", "TEXTS", "length_check", "load_recogniser", "model_info"]
 
 FAMILIES = Registry(
     "model family",
@@ -24,6 +26,15 @@ FAMILIES = Registry(
     },
 )
 """Families by `model_type` of config.json."""
+
+TEXTS = Registry(
+    "model family",
+    {
+        "whisper": "ilt.asr.whisper.texts:load_texts",
+        "qwen2_audio": "ilt.asr.qwen2_audio.texts:load_texts",
+    },
+)
+"""By family, the function that loads `ilt.asr.tokens.Texts`: what the import of a corpus needs of a model."""
 
 
 def _family(model_id: str, config: dict[str, Any], given: str | None) -> str:
@@ -47,6 +58,18 @@ def model_info(params: ModelParams) -> ModelInfo:
     text = config.get("text_config", {})
     width = config.get("d_model", text.get("hidden_size"))
     return ModelInfo(_family(params.id, config, params.family), None if width is None else int(width))
+
+
+def length_check(
+    model_id: str, revision: str | None, family: str, language_alias: Mapping[str, str]
+) -> Callable[[str, str], str | None]:
+    """Return a function that says of a text and its language why the model cannot write it, or None where it can.
+
+    The tokenizer alone is loaded. Raises IltError where it cannot be read.
+    """
+    from ilt.asr.tokens import length_problem
+
+    return partial(length_problem, TEXTS.load(family)(model_id, revision, language_alias))
 
 
 def load_recogniser(lineage: Lineage, params: RecogniserParams) -> Recogniser:

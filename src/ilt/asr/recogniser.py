@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ilt.errors import IltError
-
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
     from ilt.asr.lineage import Lineage
 
-__all__ = ["Hypothesis", "Recogniser", "too_long"]
+__all__ = ["Hypothesis", "Recogniser"]
 
 
 @dataclass(slots=True)
@@ -65,7 +63,7 @@ class Recogniser(Protocol):
     def max_tokens(self) -> int:
         """Return how many tokens a text may have at most."""
 
-    def fits(self, text: str) -> bool:
+    def fits(self, text: str, language: str = ...) -> bool:
         """Return whether the model can write a text of this length."""
 
     def label_tokens(self, languages: Sequence[str], texts: Sequence[str]) -> int:
@@ -84,11 +82,3 @@ class Recogniser(Protocol):
         label_smoothing: float = 0.0,
     ) -> torch.Tensor:
         """Return the mean cross-entropy (nats a token) of the texts, with gradients."""
-
-
-def too_long(text: str, tokens: int, most: int, model_id: str) -> IltError:
-    """Return the error for a label that a model cannot write."""
-    return IltError(
-        f"a label of {tokens} tokens is longer than the {most} that {model_id} can write: {text[:60]!r}...; "
-        "cut the utterance into shorter ones"
-    )

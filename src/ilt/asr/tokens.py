@@ -4,13 +4,56 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from tokenizers import Tokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-__all__ = ["chars_per_token", "clean_texts", "control_tokens", "plain_encoder"]
+from ilt.errors import IltError
+
+__all__ = [
+    "Texts",
+    "chars_per_token",
+    "clean_texts",
+    "control_tokens",
+    "length_problem",
+    "load_tokenizer",
+    "plain_encoder",
+]
+
+
+class Texts(Protocol):
+    """Texts as a checkpoint writes them.
+
+    max_tokens: tokens that a text may have at most, so that prompt, text and end fit into the decoder.
+    """
+
+    max_tokens: int
+
+    def encode(self, text: str, language: str = ...) -> list[int]:
+        """Return the tokens of a text in a language, without prompt and end."""
+
+
+def length_problem(texts: Texts, text: str, language: str) -> str | None:
+    """Return why a model cannot write a text, or None where it can."""
+    count = len(texts.encode(text, language))
+    if count <= texts.max_tokens:
+        return None
+    return (
+        f"text of {count} tokens is longer than the {texts.max_tokens} that the model can write; cut the utterance "
+        "into shorter ones"
+    )
+
+
+def load_tokenizer(kind: Any, model_id: str, revision: str | None) -> Any:
+    """Return the tokenizer of a model. kind: its class in transformers. Raises IltError where it cannot be read."""
+    load = {"revision": revision} if revision else {}
+    try:
+        return kind.from_pretrained(model_id, trust_remote_code=False, **load)
+    except Exception as error:  # the library for tokenizers raises nothing narrower
+        reason = str(error).partition("\n")[0]
+        raise IltError(f"model.id: the tokenizer of {model_id} cannot be read ({reason}); restore its files") from None
 
 
 def control_tokens(tokenizer: Any) -> set[int]:

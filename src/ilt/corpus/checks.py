@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -14,7 +15,7 @@ from ilt.errors import IltError
 from ilt.evaluation.normalise import normalise
 from ilt.params import LEAST_DEV
 
-__all__ = ["LABELLED", "check_corpus", "row_problems", "warn_of_small_dev"]
+__all__ = ["LABELLED", "check_corpus", "check_named_languages", "row_problems", "warn_of_small_dev"]
 
 LABELLED = ("gold", "dev", "test", "retention", "replay")
 """Splits whose rows need a text."""
@@ -98,6 +99,21 @@ def check_corpus(rows: pl.DataFrame) -> None:
     ]
     if problems:
         raise IltError("the corpus cannot be trained on:\n" + "\n".join(f"  {line}" for line in problems))
+
+
+def check_named_languages(rows: pl.DataFrame, named: Mapping[str, str]) -> None:
+    """Raise IltError for entries of `languages` that the corpus has no utterances of.
+
+    rows: with the column `language`. named: by code, the key of its entry.
+    """
+    known = rows["language"].unique().sort().to_list()
+    problems = [
+        f"languages.{code}.{key}: the corpus has no utterances of {code!r}; its languages are {', '.join(known)}"
+        for code, key in sorted(named.items())
+        if code not in known
+    ]
+    if problems:
+        raise IltError("\n".join(problems))
 
 
 def warn_of_small_dev(rows: pl.DataFrame) -> None:

@@ -47,18 +47,42 @@ class Imported:
 
     rows:     good utterances, with the columns of `SCHEMA`, in the order of the sources.
     problems: everything that is wrong with other rows.
-    notes:    lines for people: texts that were cleaned.
+    notes:    lines for people: texts that were cleaned, references that are ignored.
+    given:    true texts of the pool from a file (`corpus.pool_reference`), with `id` and `text`.
     """
 
     rows: pl.DataFrame
     problems: list[Problem]
     _audio: IO[bytes]
     notes: list[str] = field(default_factory=list)
+    given: pl.DataFrame | None = None
 
     @property
     def references(self) -> pl.DataFrame:
-        """Texts that the sources give for the pool, with `id` and `text`."""
-        return self.rows.filter(pl.col("split") == "pool", pl.col("text").is_not_null()).select("id", "text")
+        """True texts of the pool, with `id` and `text`: of `given`, else of the sources."""
+        pool = self.rows.filter(pl.col("split") == "pool")
+        own = pool.filter(pl.col("text").is_not_null()).select("id", "text")
+        if self.given is None:
+            return own
+        given = self.given.join(pool.select("id"), on="id", how="semi")
+        return pl.concat([own.join(given, on="id", how="anti"), given])
+
+    def give_references(self, given: pl.DataFrame, path: Path) -> None:
+        """Take true texts of the pool from a file. Ids that are not in the pool are noted; only such are a problem."""
+        self.given = given
+        pool = self.rows.filter(pl.col("split") == "pool")
+        unknown = given.join(pool.select("id"), on="id", how="anti")["id"].sort()
+        if len(pool) and len(unknown) == len(given):
+            what = (
+                f"corpus.pool_reference: none of its {len(given)} ids is in the pool; its ids are as "
+                f"{pool['id'].sort()[0]!r}"
+            )
+            self.problems.append(Problem(str(path), unknown[0] if len(unknown) else "", what))
+        elif len(unknown):
+            self.notes.append(
+                f"corpus.pool_reference: {len(unknown)} of {len(given)} ids are not in the pool and are ignored, as "
+                f"{unknown[0]!r}"
+            )
 
     @property
     def quarantine(self) -> pl.DataFrame:

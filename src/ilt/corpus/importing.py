@@ -23,7 +23,7 @@ from ilt.corpus.checks import LABELLED, row_problems
 from ilt.corpus.formats.row import LINE, Row
 from ilt.corpus.imported import Imported, Spool
 from ilt.corpus.leaks import AudioLeaks, Span, shared_speakers
-from ilt.corpus.sources import check_source_languages, open_sources
+from ilt.corpus.sources import check_source_languages, open_sources, read_references
 from ilt.corpus.text import clean_text, pace_problem
 from ilt.errors import Problem
 from ilt.escapes import visible
@@ -37,12 +37,17 @@ LOG_EVERY = 20.0
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of what is taken: seconds, codes of languages that the model knows (None: any), `corpus.tags`."""
+    """Bounds of what is taken.
+
+    min_duration, max_duration: seconds. languages: codes that the model knows, or None for any. tags: `corpus.tags`.
+    length_problem: why the model cannot write a text in a language, or None where it can.
+    """
 
     min_duration: float
     max_duration: float
     languages: frozenset[str] | None = None
     tags: str = "drop"
+    length_problem: Callable[[str, str], str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,8 @@ class _Import:
                     problems.append(what)
             elif not problems:
                 problems.append("the id is missing")
+            if self.limits.length_problem and row.split in LABELLED and not problems:
+                problems += filter(None, [self.limits.length_problem(text.text, str(row.language))])
             self.problems += [Problem(row.where, visible(row.id), what) for what in problems]
             if not problems:
                 self.cleaned += text.cleaned
@@ -191,11 +198,17 @@ def import_rows(
     return work.spool.imported(work.problems, work.notes())
 
 
-def read_corpus(params: CorpusParams, longest: float, languages: frozenset[str] | None) -> Imported:
+def read_corpus(
+    params: CorpusParams,
+    longest: float,
+    languages: frozenset[str] | None,
+    length_problem: Callable[[str, str], str | None] | None = None,
+) -> Imported:
     """Read all sources of `params`, which is not the demo.
 
     longest: seconds that the model hears at once. languages: codes that it knows, or None for any.
-    Raises IltError where a source cannot be read, or is given a language that the model does not know.
+    length_problem: of `Limits`. Raises IltError where a source cannot be read, or is given a language that the model
+    does not know.
     """
     if languages is not None:
         check_source_languages(params.sources, languages)
@@ -206,7 +219,11 @@ def read_corpus(params: CorpusParams, longest: float, languages: frozenset[str] 
 
         cut = Cutter(params.cut, longest)
     rows = chain.from_iterable(source.rows() for source in open_sources(params))
-    imported = import_rows(rows, Limits(params.min_duration, longest, languages, params.tags), cut)
+    limits = Limits(params.min_duration, longest, languages, params.tags, length_problem)
+    imported = import_rows(rows, limits, cut)
     if params.shared_speakers == "fail":
         imported.skip(shared_speakers(imported.rows))
+    if params.pool_reference:
+        path = Path(params.pool_reference)
+        imported.give_references(read_references(path, params.tags), path)
     return imported

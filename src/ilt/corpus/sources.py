@@ -107,11 +107,13 @@ def _opened(params: SourceParams, parameter: str) -> list[Source]:
 
 
 def read_references(path: Path, tags: str) -> pl.DataFrame:
-    """Read the true texts of the pool: JSONL with `id` and `text`, cleaned as those of rows. Raises IltError.
+    """Read the true texts of the pool: JSONL with `id` and `text`, cleaned as those of rows.
 
-    tags: `corpus.tags`. One that would be a problem is kept, as in a text of the pool.
+    tags: `corpus.tags`. One that would be a problem is kept, as in a text of the pool. Raises IltError with the line,
+    also for an id that stands twice.
     """
-    rows = []
+    rows: dict[str, dict[str, str]] = {}
+    places: dict[str, int] = {}
     for number, line in lines(path, "corpus.pool_reference", "a JSONL file"):
         try:
             values = json_object(line)
@@ -119,5 +121,9 @@ def read_references(path: Path, tags: str) -> pl.DataFrame:
             raise IltError(f"{path}:{number}: {error}") from None
         if not isinstance(values.get("id"), str) or not isinstance(values.get("text"), str):
             raise IltError(f"{path}:{number}: expected id and text, both strings")
-        rows.append({"id": values["id"].strip(), "text": clean_text(values["text"], tags).text})
-    return pl.DataFrame(rows, schema={"id": pl.String, "text": pl.String})
+        key = values["id"].strip()
+        if key in places:
+            raise IltError(f"{path}:{number}: the id {key!r} stands in line {places[key]} already; keep one of them")
+        places[key] = number
+        rows[key] = {"id": key, "text": clean_text(values["text"], tags).text}
+    return pl.DataFrame(list(rows.values()), schema={"id": pl.String, "text": pl.String})

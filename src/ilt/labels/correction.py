@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import polars as pl
 
 from ilt.evaluation.normalise import CER_LANGUAGES
 from ilt.evaluation.scoring import frame_errors, rate
-from ilt.labels.evidence import deloop
+from ilt.labels.loops import deloop
 from ilt.labels.voting import vote
 
 __all__ = ["PREVIOUS_WEIGHTS", "WEIGHTS", "choose_weights", "repair"]
@@ -19,6 +22,9 @@ PREVIOUS_WEIGHTS = (0.4, 0.0, 1.0, 1.5)
 later the label that the iteration before voted for, which is often better than a single decode."""
 
 
+NO_ALIAS: Mapping[str, str] = MappingProxyType({})
+
+
 def _units(text: str, language: str) -> list[str]:
     return list(text) if language in CER_LANGUAGES else text.split()
 
@@ -27,7 +33,9 @@ def _joined(units: list[str], language: str) -> str:
     return "".join(units) if language in CER_LANGUAGES else " ".join(units)
 
 
-def _repaired(row: dict[str, str | None], weights: dict[str, float] | None) -> tuple[str, str]:
+def _repaired(
+    row: dict[str, str | None], weights: dict[str, float] | None, language_alias: Mapping[str, str]
+) -> tuple[str, str]:
     """Return the repaired text of one row, and the action."""
     language, text = str(row["language"]), row["text"] or ""
     steps = []
@@ -41,7 +49,7 @@ def _repaired(row: dict[str, str | None], weights: dict[str, float] | None) -> t
         if voted != text:
             steps.append("by vote")
         text = voted
-    cut = _joined(deloop(_units(text, language)), language)
+    cut = deloop(text, language, language_alias.get(language, language))
     if cut != text:
         steps.append("loop cut")
     if cut == row["label"]:
@@ -55,14 +63,20 @@ def _decodes(decoded: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
     return decoded.join(before, on="id", how="left", maintain_order="left")
 
 
-def _repairs(joined: pl.DataFrame, weights: dict[str, float] | None) -> list[tuple[str, str]]:
+def _repairs(
+    joined: pl.DataFrame, weights: dict[str, float] | None, language_alias: Mapping[str, str]
+) -> list[tuple[str, str]]:
     """Return the repaired text and the action of each row."""
     rows = joined.select("language", *WEIGHTS).iter_rows(named=True)
-    return [_repaired(row, weights) for row in rows]
+    return [_repaired(row, weights, language_alias) for row in rows]
 
 
 def choose_weights(
-    decoded: pl.DataFrame, labels: pl.DataFrame, truth: pl.DataFrame, normaliser: str
+    decoded: pl.DataFrame,
+    labels: pl.DataFrame,
+    truth: pl.DataFrame,
+    normaliser: str,
+    language_alias: Mapping[str, str] = NO_ALIAS,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Choose the weights whose vote has the lowest error rate on dev.
 
@@ -73,20 +87,25 @@ def choose_weights(
     tried: dict[str, float] = {}
     for previous in PREVIOUS_WEIGHTS:
         weights = WEIGHTS | {"label_previous": previous}
-        texts = pl.Series("voted", [text for text, _ in _repairs(known, weights)], pl.String)
+        texts = pl.Series("voted", [text for text, _ in _repairs(known, weights, language_alias)], pl.String)
         errors, units = frame_errors(known.with_columns(texts), "reference", "voted", normaliser)
         tried[str(previous)] = round(rate(errors, units), 6)
     best = min(tried, key=lambda name: tried[name])
     return WEIGHTS | {"label_previous": float(best)}, tried
 
 
-def repair(decoded: pl.DataFrame, labels: pl.DataFrame, weights: dict[str, float] | None) -> pl.DataFrame:
+def repair(
+    decoded: pl.DataFrame,
+    labels: pl.DataFrame,
+    weights: dict[str, float] | None,
+    language_alias: Mapping[str, str] = NO_ALIAS,
+) -> pl.DataFrame:
     """Repair `decoded` rows (from the feedback model) by a vote with the decodes in `labels` (the table before).
 
-    weights: of each decode, as `WEIGHTS`; None: no vote. Returns `decoded` with the repaired
-    `text`, `source`, and a column `action`.
+    weights: of each decode, as `WEIGHTS`; None: no vote. language_alias: see `Labelling`. Returns `decoded` with
+    the repaired `text`, `source`, and a column `action`.
     """
-    results = _repairs(_decodes(decoded, labels), weights)
+    results = _repairs(_decodes(decoded, labels), weights, language_alias)
     repaired = decoded.with_columns(
         pl.Series("text", [text for text, _ in results], pl.String),
         pl.Series("action", [action for _, action in results], pl.String),

@@ -1,19 +1,14 @@
-"""Evidence from texts alone: agreement, loops, invented phrases."""
+"""Evidence from texts alone: agreement, and flags of loops, invented phrases and texts without words."""
 
 from __future__ import annotations
 
-import functools
-from importlib import resources
-
 from rapidfuzz.distance import Levenshtein
 
-__all__ = ["agreement", "deloop", "flags_of", "invented_phrases"]
+from ilt.labels.invented import is_invented
+from ilt.labels.loops import deloop
+from ilt.labels.units import units_of
 
-DATA_FILES = "phrases/*.txt"
-"""Data files that decide results beside this code; see `ilt.digest`."""
-
-LOOP_MAX_NGRAM = 10
-LOOP_REPEATS = 5
+__all__ = ["agreement", "flags_of"]
 
 
 def agreement(one: str | None, other: str | None) -> float | None:
@@ -23,39 +18,16 @@ def agreement(one: str | None, other: str | None) -> float | None:
     return float(Levenshtein.normalized_similarity(one.replace(" ", ""), other.replace(" ", "")))
 
 
-def deloop(units: list[str]) -> list[str]:
-    """Cut a trailing loop: keep one of an n-gram (up to 10 units) that ends the text 5 times or more."""
-    for size in range(1, LOOP_MAX_NGRAM + 1):
-        if len(units) < size * LOOP_REPEATS:
-            break
-        gram, repeats = units[-size:], 1
-        while units[-size * (repeats + 1) : -size * repeats] == gram:
-            repeats += 1
-        if repeats >= LOOP_REPEATS:
-            return units[: len(units) - size * (repeats - 1)]
-    return units
+def flags_of(text: str, language: str, finished: bool, alias: str | None = None) -> list[str]:
+    """Return the flags of a text in itself: empty (no letter or digit), loop, invented, unfinished.
 
-
-@functools.cache
-def invented_phrases(language: str) -> frozenset[str]:
-    """Return the phrases that Whisper is known to invent in silence, from the language's file in `phrases/`."""
-    path = resources.files("ilt.labels") / "phrases" / f"{language}.txt"
-    if not path.is_file():
-        return frozenset()
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return frozenset(line.strip().lower() for line in lines if line.strip() and not line.startswith("#"))
-
-
-def flags_of(text: str, language: str, finished: bool) -> list[str]:
-    """Return the flags of a text in itself: empty, loop, invented, unfinished."""
-    flags = []
-    units = text.split() if " " in text else list(text)
-    if not text.strip():
-        flags.append("empty")
-    if deloop(units) != units:
-        flags.append("loop")
-    if text.strip().lower().rstrip(".!?") in invented_phrases(language):
-        flags.append("invented")
-    if not finished:
-        flags.append("unfinished")
-    return flags
+    finished: whether decoding came to an end. alias: the language that the model is told in its place.
+    """
+    languages = (language, alias or language)
+    flags = {
+        "empty": not units_of(text),
+        "loop": deloop(text, *languages) != text,
+        "invented": is_invented(text, *languages),
+        "unfinished": not finished,
+    }
+    return [name for name, holds in flags.items() if holds]

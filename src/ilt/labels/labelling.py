@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +57,15 @@ def _gold_similarity(rows: pl.DataFrame, gold: pl.DataFrame, neighbours: int) ->
 
 @dataclass(frozen=True)
 class Labelling:
-    """Settings of labelling. seed: of the perturbed decode."""
+    """Settings of labelling.
+
+    seed: of the perturbed decode. language_alias: what the model is told for each mapped language.
+    """
 
     params: LabelParams
     batching: Batching
     seed: int
+    language_alias: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def plain(self) -> Decoding:
@@ -113,17 +118,18 @@ def label_rows(
         frame = frame.join(before, on="id", how="left", maintain_order="left")
     else:
         frame = frame.with_columns(previous_text=pl.lit(None, pl.String))
-    return with_text_evidence(frame)
+    return with_text_evidence(frame, labelling.language_alias)
 
 
-def with_text_evidence(frame: pl.DataFrame) -> pl.DataFrame:
+def with_text_evidence(frame: pl.DataFrame, language_alias: Mapping[str, str]) -> pl.DataFrame:
     """Add the evidence that follows from the texts of a row; to be called again when `text` changes."""
     texts, languages = frame["text"].to_list(), frame["language"].to_list()
     finished = frame["finished"].to_list() if "finished" in frame.columns else [True] * len(texts)
+    flags = map(flags_of, texts, languages, finished, map(language_alias.get, languages))
     return frame.with_columns(
         pl.Series("agreement", map(agreement, texts, frame["perturbed_text"].to_list()), pl.Float64),
         pl.Series("previous_agreement", map(agreement, texts, frame["previous_text"].to_list()), pl.Float64),
-        pl.Series("flags", list(map(flags_of, texts, languages, finished)), pl.List(pl.String)),
+        pl.Series("flags", list(flags), pl.List(pl.String)),
         chars_per_second=pl.col("text").str.len_chars() / pl.col("duration"),
     )
 

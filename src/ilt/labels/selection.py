@@ -16,7 +16,15 @@ from ilt.labels.rules.rule import Rule
 from ilt.labels.table import CORRECTIONS_TABLE
 from ilt.params import LEAST_DEV, SelectParams
 
-__all__ = ["apply_corrections", "calibrate_and_select", "decide", "evidence_flags", "oracle_references"]
+__all__ = [
+    "apply_corrections",
+    "calibrate_and_select",
+    "check_corrections",
+    "decide",
+    "evidence_flags",
+    "ignored_corrections",
+    "oracle_references",
+]
 
 VERDICTS = ("accepted", "corrected", "unusable")
 
@@ -82,7 +90,7 @@ def decide(frame: pl.DataFrame, rule: Rule, params: SelectParams) -> pl.DataFram
     return frame.with_columns(selected=selected, reason=reason).drop("_score", "_rank", "_budget")
 
 
-def _check_corrections(corrections: pl.DataFrame) -> None:
+def check_corrections(corrections: pl.DataFrame) -> None:
     """Raise IltError for corrections that cannot be followed."""
     no_text = pl.col("text").fill_null("").str.strip_chars() == ""
     for wrong, what in (
@@ -97,7 +105,7 @@ def _check_corrections(corrections: pl.DataFrame) -> None:
 
 def apply_corrections(frame: pl.DataFrame, corrections: pl.DataFrame) -> pl.DataFrame:
     """Apply what people decided over any model: their text, or that a row is unusable. Only pool rows change."""
-    _check_corrections(corrections)
+    check_corrections(corrections)
     people = corrections.select("id", _text="text", _verdict="verdict", _by="reviewer")
     joined = frame.join(people, on="id", how="left", maintain_order="left")
     human = pl.col("_verdict").is_in(["accepted", "corrected"]) & (pl.col("split") == "pool")
@@ -112,6 +120,20 @@ def apply_corrections(frame: pl.DataFrame, corrections: pl.DataFrame) -> pl.Data
         .when(unusable).then(pl.format("dropped: unusable, says {}", by))
         .otherwise("reason"),
     ).drop("_text", "_verdict", "_by")  # fmt: skip
+
+
+def ignored_corrections(frame: pl.DataFrame, corrections: pl.DataFrame) -> str | None:
+    """Return a line on corrections of ids that are no pool rows of `frame`, or None where there are none.
+
+    frame: with `id` and `split`; where a language begins later, its corrections count among them.
+    """
+    ids = corrections.join(frame.filter(pl.col("split") == "pool"), on="id", how="anti")["id"].sort()
+    if not len(ids):
+        return None
+    return (
+        f"{paths.CORRECTIONS}: {len(ids)} of {len(corrections)} corrections are ignored, as of {ids[0]!r}: "
+        "these ids are not in the pool"
+    )
 
 
 def oracle_references(iteration: str, params: SelectParams) -> pl.DataFrame | None:
@@ -162,7 +184,10 @@ def calibrate_and_select(
     if rule.needs_references:
         rows = _with_true_error(rows, references, normaliser)
     rows = decide(rows, rule, params).drop("true_error", strict=False)
-    rows = apply_corrections(rows, CORRECTIONS_TABLE.read(paths.CORRECTIONS))
+    corrections = CORRECTIONS_TABLE.read(paths.CORRECTIONS)
+    rows = apply_corrections(rows, corrections)
+    if ignored := ignored_corrections(rows, corrections):
+        print(f"  {ignored}")
     result = pl.concat([rows, frame.filter(pl.col("split") == "gold")], how="diagonal_relaxed").sort("id")
     pool = result.filter(pl.col("split") == "pool")
     chosen = pool.filter(pl.col("selected"))

@@ -26,6 +26,7 @@ __all__ = [
     "ModelInfo",
     "Resolved",
     "check_stages",
+    "corrected_selection",
     "default_learning_rate",
     "merged",
     "ordered_iterations",
@@ -124,6 +125,15 @@ def stage_section(params: Params, iteration: str, stage: str, kind: type[C]) -> 
     )
 
 
+def corrected_selection(params: Params, iteration: str) -> SelectParams:
+    """Return the selection of the stage correct: the limits of `select` with the budget of `correct`."""
+    budget = stage_section(params, iteration, "correct", CorrectParams).model_dump(
+        include={"keep", "keep_by_language", "max_expected_error"}
+    )
+    limits = stage_section(params, iteration, "select", SelectParams).model_dump()
+    return validated(SelectParams, limits | budget, f"iterations.{iteration}.correct")
+
+
 def check_stages(params: Params) -> None:
     """Raise IltError for anything that no stage of some iteration can take."""
     kinds: dict[str, type[Section]] = {
@@ -139,6 +149,7 @@ def check_stages(params: Params) -> None:
             training(params, name, stage)
         for stage, kind in kinds.items():
             stage_section(params, name, stage, kind)
+        corrected_selection(params, name)
 
 
 def stage_seed(seed: int, iteration: str, stage: str) -> int:
@@ -168,7 +179,8 @@ class Resolved:
         rate = section.learning_rate or default_learning_rate(self.model.width)[0]
         exact = float(f"{rate * section.lr_factor:.6g}")
         alone = {"gold_share": 1.0} if self.params.adapter.mode in GOLD_ALONE else {}
-        return section.model_copy(update={"learning_rate": exact, "lr_factor": 1.0, **alone})
+        values = section.model_dump() | {"learning_rate": exact, "lr_factor": 1.0, **alone}
+        return validated(TrainParams, values, f"iterations.{iteration}.{stage} (learning_rate times lr_factor)")
 
     def section(self, iteration: str, stage: str, kind: type[C]) -> C:
         """Return the section of a stage that does not train, in an iteration."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ilt.errors import IltError
 
@@ -31,6 +31,7 @@ __all__ = [
     "RecogniserParams",
     "ReportParams",
     "Section",
+    "Seed",
     "SelectParams",
     "SourceParams",
     "SpecAugmentParams",
@@ -53,10 +54,30 @@ ITERATION_STAGES = ("focus", "label", "select", "feedback", "correct", "fix", "p
 
 S = TypeVar("S", bound=BaseModel)
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+def _no_truth_value(value: Any) -> Any:
+    """Return the value. Raises ValueError for true and false, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"expected a number, got {str(value).lower()}")
+    return value
+
+
+def _distinct(names: list[str]) -> list[str]:
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{twice!r} stands more than once; keep one")
+    return names
+
+
+Number = Annotated[float, BeforeValidator(_no_truth_value)]
+Whole = Annotated[int, BeforeValidator(_no_truth_value)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Rows = Annotated[Whole, Field(ge=0, le=10_000_000)]
+Batch = Annotated[Whole, Field(ge=1, le=4096)]
+Seconds = Annotated[Number, Field(ge=0.01, le=3600)]
+Rate = Annotated[Number, Field(ge=1, le=1000)]
+Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
+Decibels = Annotated[Number, Field(ge=-20, le=100)]
+DistinctNames = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1), AfterValidator(_distinct)]
 
 
 class Section(BaseModel):
@@ -85,9 +106,9 @@ class ModelParams(Section):
     audio_context: Literal["full", "batch"] = "batch"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     attention: Literal["auto", "eager", "sdpa"] = "auto"
-    decode_batch: Count = 64
-    decode_batch_seconds: Positive | None = None
-    max_chars_per_second: Positive | None = 32.0
+    decode_batch: Batch = 64
+    decode_batch_seconds: Annotated[Number, Field(gt=0, le=1e6)] | None = None
+    max_chars_per_second: Rate | None = 32.0
     prompts: dict[str, str] = {}
 
 
@@ -136,8 +157,8 @@ class DomainParams(Section):
     patterns: Annotated[list[Pattern], Field(min_length=1)] = ["digits", "digits", "number", "time"]
     accents: Literal["source", "target"] = "source"
     telephone: Share = 0.0
-    noise_snr: tuple[float, float] | None = None
-    babble_snr: tuple[float, float] | None = None
+    noise_snr: tuple[Decibels, Decibels] | None = None
+    babble_snr: tuple[Decibels, Decibels] | None = None
 
     @model_validator(mode="after")
     def _from_low_to_high(self) -> Self:
@@ -156,8 +177,8 @@ class TargetDomainParams(DomainParams):
     ]  # fmt: skip
     accents: Literal["source", "target"] = "target"
     telephone: Share = 0.2
-    noise_snr: tuple[float, float] | None = (22.0, 38.0)
-    babble_snr: tuple[float, float] | None = (22.0, 38.0)
+    noise_snr: tuple[Decibels, Decibels] | None = (22.0, 38.0)
+    babble_snr: tuple[Decibels, Decibels] | None = (22.0, 38.0)
 
 
 class DemoParams(Section):
@@ -167,14 +188,14 @@ class DemoParams(Section):
             than it is filed under, somebody else talking as loudly, or speech drowned in noise.
     """
 
-    languages: Annotated[list[str], Field(min_length=1)] = ["de", "en", "es", "fr", "ko"]
-    gold: Count = 24
-    pool: Count = 180
-    dev: Count = 24
-    test: Count = 40
-    retention: Annotated[int, Field(ge=0)] = 20
-    replay: Annotated[int, Field(ge=0)] = 0
-    strays: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    languages: DistinctNames = ["de", "en", "es", "fr", "ko"]
+    gold: Annotated[Rows, Field(ge=1)] = 24
+    pool: Annotated[Rows, Field(ge=1)] = 180
+    dev: Annotated[Rows, Field(ge=1)] = 24
+    test: Annotated[Rows, Field(ge=1)] = 40
+    retention: Rows = 20
+    replay: Rows = 0
+    strays: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     source: DomainParams = DomainParams()
     target: TargetDomainParams = TargetDomainParams()
 
@@ -238,10 +259,16 @@ class CutParams(Section):
     """
 
     method: Literal["none", "vad"] = "none"
-    max_duration: Positive = 30.0
-    threshold: Annotated[float, Field(gt=0.15, lt=1)] = 0.5
-    pause: Positive = 0.5
-    padding: Annotated[float, Field(ge=0)] = 0.2
+    max_duration: Seconds = 30.0
+    threshold: Annotated[Number, Field(gt=0.15, lt=1)] = 0.5
+    pause: Annotated[Seconds, Field(le=60)] = 0.5
+    padding: Annotated[Number, Field(ge=0, le=10)] = 0.2
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        if 2 * self.padding >= self.max_duration:
+            raise ValueError(f"padding of {self.padding:g} s on both sides leaves nothing of {self.max_duration:g} s")
+        return self
 
 
 class CorpusParams(Section):
@@ -261,10 +288,16 @@ class CorpusParams(Section):
     on_invalid: Literal["fail", "quarantine"] = "fail"
     shared_speakers: Literal["fail", "allow"] = "fail"
     tags: Literal["drop", "keep", "fail"] = "drop"
-    max_duration: Positive | None = None
-    min_duration: Positive = 0.1
+    max_duration: Seconds | None = None
+    min_duration: Seconds = 0.1
     cut: CutParams = CutParams()
     demo: DemoParams = DemoParams()
+
+    @model_validator(mode="after")
+    def _has_durations(self) -> Self:
+        if self.max_duration is not None and self.max_duration <= self.min_duration:
+            raise ValueError(f"max_duration {self.max_duration:g} must be above min_duration, {self.min_duration:g}")
+        return self
 
     @model_validator(mode="after")
     def _needs_manifest(self) -> Self:
@@ -289,7 +322,7 @@ class AdapterParams(Section):
 
     mode: Literal["merge_and_reset", "continue", "single", "full"] = "merge_and_reset"
     scope: Literal["shared", "per_language", "shared+per_language"] = "shared"
-    scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    scale: Annotated[Number, Field(ge=0.01, le=1)] = 1.0
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:
@@ -310,8 +343,8 @@ class MixtureParams(Section):
     replay_share: share of each batch drawn from the split `replay`; gold and pseudo-labels share the rest.
     """
 
-    temperature: Positive = 1.0
-    replay_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    temperature: Annotated[Number, Field(ge=0.1, le=1000)] = 1.0
+    replay_share: Annotated[Number, Field(ge=0, lt=1)] = 0.0
 
 
 class LoraParams(Section):
@@ -322,10 +355,10 @@ class LoraParams(Section):
     encoder:        whether the layers of the audio encoder get one too.
     """
 
-    r: Annotated[int, Field(ge=1, le=1024)] = 16
-    alpha: Positive | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    target_modules: Annotated[list[str], Field(min_length=1)] = [
+    r: Annotated[Whole, Field(ge=1, le=1024)] = 16
+    alpha: Annotated[Number, Field(ge=0.01, le=10_000)] | None = None
+    dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    target_modules: DistinctNames = [
         "q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "o_proj", "gate_proj", "up_proj", "down_proj",
     ]  # fmt: skip
     encoder: bool = True
@@ -339,12 +372,12 @@ class SpecAugmentParams(Section):
     Jaitly and Hinton 2013). channel: strength of a random channel, 0 to 1, see `ilt.training.channel`.
     """
 
-    time_masks: Annotated[int, Field(ge=0)] = 2
-    time_width: Count = 8
-    frequency_masks: Annotated[int, Field(ge=0)] = 2
-    frequency_width: Count = 12
-    speed: Annotated[float, Field(ge=0, le=0.5)] = 0.12
-    formants: Annotated[float, Field(ge=0, le=0.3)] = 0.1
+    time_masks: Annotated[Whole, Field(ge=0, le=100)] = 2
+    time_width: Annotated[Whole, Field(ge=1, le=3000)] = 8
+    frequency_masks: Annotated[Whole, Field(ge=0, le=100)] = 2
+    frequency_width: Annotated[Whole, Field(ge=1, le=128)] = 12
+    speed: Annotated[Number, Field(ge=0, le=0.5)] = 0.12
+    formants: Annotated[Number, Field(ge=0, le=0.3)] = 0.1
     channel: Share = 0.6
 
 
@@ -368,23 +401,23 @@ class TrainParams(Section):
     """
 
     seed: Seed = 1
-    learning_rate: Positive | None = None
-    lr_factor: Positive = 1.0
+    learning_rate: Annotated[Number, Field(ge=1e-9, le=1)] | None = None
+    lr_factor: Annotated[Number, Field(ge=0.001, le=1000)] = 1.0
     lora: LoraParams = LoraParams()
-    steps: Annotated[int, Field(ge=0)] | None = None
-    epochs: Positive | None = None
-    batch_size: Count = 8
-    batch_seconds: Positive | None = None
-    gradient_accumulation: Count = 1
+    steps: Rows | None = None
+    epochs: Annotated[Number, Field(gt=0, le=10_000)] | None = None
+    batch_size: Batch = 8
+    batch_seconds: Annotated[Number, Field(gt=0, le=1e6)] | None = None
+    gradient_accumulation: Batch = 1
     gradient_checkpointing: bool = False
     gold_share: Share = 0.5
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    max_grad_norm: Positive = 1.0
-    evaluations: Count = 2
-    evaluation_rows: Count = 240
-    average: Count = 1
+    warmup: Annotated[Number, Field(ge=0, lt=1)] = 0.1
+    weight_decay: Annotated[Number, Field(ge=0, le=10)] = 0.0
+    label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = 0.1
+    max_grad_norm: Annotated[Number, Field(ge=0.001, le=1e6)] = 1.0
+    evaluations: Annotated[Whole, Field(ge=1, le=1000)] = 2
+    evaluation_rows: Annotated[Rows, Field(ge=1)] = 240
+    average: Annotated[Whole, Field(ge=1, le=1000)] = 1
     spec_augment: SpecAugmentParams = SpecAugmentParams()
 
     @model_validator(mode="after")
@@ -401,14 +434,14 @@ class LabelParams(Section):
 
     beams:                1 is greedy.
     perturb_speed, perturb_noise: the second decode hears speech stretched by this factor, with this much
-                          Gaussian noise (in units of Whisper's scaled log-mel) added.
+                          Gaussian noise (in units of Whisper's scaled log-mel, whose range is 2) added.
     similarity_neighbours: nearest gold utterances that `gold_similarity` is the mean over.
     """
 
-    beams: Count = 1
-    perturb_speed: Annotated[float, Field(gt=0.5, lt=2)] = 1.1
-    perturb_noise: Annotated[float, Field(ge=0)] = 0.1
-    similarity_neighbours: Count = 5
+    beams: Annotated[Whole, Field(ge=1, le=50)] = 1
+    perturb_speed: Annotated[Number, Field(gt=0.5, lt=2)] = 1.1
+    perturb_noise: Annotated[Number, Field(ge=0, le=2)] = 0.1
+    similarity_neighbours: Annotated[Whole, Field(ge=1, le=10_000)] = 5
 
 
 class SelectParams(Section):
@@ -428,12 +461,23 @@ class SelectParams(Section):
     keep: Share = 0.5
     keep_by_language: dict[str, Share] = {}
     max_expected_error: Share = 0.3
-    min_rows: Annotated[int, Field(ge=0)] = 20
-    similarity_weight: Annotated[float, Field(ge=0)] = 0.05
-    min_chars_per_second: Annotated[float, Field(ge=0)] = 1.0
-    max_chars_per_second: Positive = 40.0
-    max_compression_ratio: Positive = 2.4
+    min_rows: Rows = 20
+    similarity_weight: Annotated[Number, Field(ge=0, le=10)] = 0.05
+    min_chars_per_second: Annotated[Number, Field(ge=0, le=1000)] = 1.0
+    max_chars_per_second: Rate = 40.0
+    max_compression_ratio: Annotated[Number, Field(ge=1, le=1000)] = 2.4
     max_no_speech_prob: Share = 0.6
+
+    @model_validator(mode="after")
+    def _keeps_something(self) -> Self:
+        if self.min_chars_per_second >= self.max_chars_per_second:
+            raise ValueError(
+                f"min_chars_per_second {self.min_chars_per_second:g} must be below max_chars_per_second, "
+                f"{self.max_chars_per_second:g}"
+            )
+        if self.keep == self.min_rows == 0 and not any(self.keep_by_language.values()):
+            raise ValueError("keep and min_rows are both 0, so that no label would be selected; raise one of them")
+        return self
 
 
 class CorrectParams(Section):
@@ -454,7 +498,7 @@ class EvaluateParams(Section):
     """Scoring. bootstrap: samples of the intervals."""
 
     normaliser: Literal["basic", "whisper", "mlc-slm", "none"] = "basic"
-    bootstrap: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
+    bootstrap: Annotated[Whole, Field(ge=100, le=100_000)] = 2000
 
 
 class StopParams(Section):
@@ -466,14 +510,14 @@ class StopParams(Section):
     split:    where the gain is measured. Stopping by test would make the test error a little too good.
     """
 
-    min_gain: Annotated[float, Field(ge=0, lt=1)] | None = None
+    min_gain: Annotated[Number, Field(ge=0, lt=1)] | None = None
     split: Literal["dev", "test"] = "dev"
 
 
 class ReportParams(Section):
     """The report. price_per_hour: of computing, in any currency; null: minutes alone are told."""
 
-    price_per_hour: Positive | None = None
+    price_per_hour: Annotated[Number, Field(gt=0, le=1e6)] | None = None
 
 
 class Params(Section):

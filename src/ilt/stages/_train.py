@@ -80,14 +80,14 @@ def _gather(plan: TrainPlan, table: pl.DataFrame, labels: Path | None) -> Traini
 
 def _writable(data: TrainingData, recogniser: Recogniser) -> tuple[TrainingData, list[str]]:
     """Return the data without pseudo-labels that the model cannot write, and their ids."""
-    too_long = [example.id for example in data.pseudo if not recogniser.fits(example.text)]
+    too_long = [example.id for example in data.pseudo if not recogniser.fits(example.text, example.language)]
     if not too_long:
         return data, []
     print(
         f"  {len(too_long)} labels of the pool are longer than the {recogniser.max_tokens} tokens that the "
         f"model can write and are not trained on, for example {', '.join(too_long[:5])}"
     )
-    fitting = [example for example in data.pseudo if recogniser.fits(example.text)]
+    fitting = [example for example in data.pseudo if recogniser.fits(example.text, example.language)]
     return replace(data, pseudo=fitting), too_long
 
 

@@ -11,7 +11,6 @@ import polars as pl
 
 from ilt import paths
 from ilt.asr.families import FAMILIES
-from ilt.errors import IltError
 from ilt.params import RecogniserParams, Resolved
 from ilt.stages._stage import Plan, Run, Stage, run_stage
 
@@ -46,13 +45,6 @@ def body(run: Run[BaselinePlan]) -> None:
     model, lineage = run.plan.model, read_lineage(paths.lineage("base"))
     utterances = read_intake("base")
     recogniser = load_recogniser(lineage, model)
-    labelled = utterances.filter(pl.col("text").is_not_null())
-    long = [key for key, text in labelled.select("id", "text").iter_rows() if not recogniser.fits(text)]
-    if long:
-        raise IltError(
-            f"{len(long)} texts have more than the {recogniser.max_tokens} tokens that {model.id} can write, "
-            f"for example {', '.join(long[:5])}: cut the utterances into shorter ones"
-        )
     store = FeatureStore(utterances, recogniser.extractor)
     work = run.work(paths.intake("base"), also=lineage.hash)
     predictions = predict(recogniser, utterances, store, model, work)

@@ -16,13 +16,14 @@ from typing import Any
 import polars as pl
 
 from ilt import paths
+from ilt.asr.families import TEXTS, length_check
 from ilt.asr.languages import allowed_languages, check_languages, known_languages
 from ilt.asr.model_files import context_seconds
-from ilt.corpus.checks import check_corpus, warn_of_small_dev
+from ilt.corpus.checks import check_corpus, check_named_languages, warn_of_small_dev
 from ilt.corpus.formats import FORMATS
 from ilt.corpus.intake import write_intake
 from ilt.corpus.table import ORIGIN_TABLE, POOL_REFERENCE_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
-from ilt.errors import IltError, ProblemsError
+from ilt.errors import ProblemsError
 from ilt.params import CorpusParams, Resolved
 from ilt.stages._stage import Plan, Run, Stage, run_stage
 
@@ -52,11 +53,13 @@ class CorpusPlan(Plan):
     corpus: CorpusParams
     model_id: str
     revision: str | None
+    family: str
     language_alias: dict[str, str]
     later: list[list[str]]
 
     def chosen_modules(self) -> tuple[str, ...]:
-        return chosen_formats(self.corpus)
+        texts = () if self.corpus.source == "demo" else (TEXTS.module(self.family),)
+        return (*chosen_formats(self.corpus), *texts)
 
 
 def resolve(resolved: Resolved, _: str) -> CorpusPlan:
@@ -66,6 +69,7 @@ def resolve(resolved: Resolved, _: str) -> CorpusPlan:
         corpus=relevant(params.corpus),
         model_id=params.model.id,
         revision=params.model.revision,
+        family=resolved.model.family,
         language_alias=resolved.language_alias(),
         later=resolved.later_languages(),
     )
@@ -96,25 +100,21 @@ def _made(plan: CorpusPlan, known: frozenset[str] | None, longest: float) -> _Co
 def _read(plan: CorpusPlan, known: frozenset[str] | None, longest: float) -> _Corpus:
     """Return the corpus of a manifest or of sources. Raises ProblemsError unless bad rows may be skipped."""
     from ilt.corpus.importing import read_corpus
-    from ilt.corpus.sources import read_references
 
     params = plan.corpus
-    imported = read_corpus(params, longest, allowed_languages(known, plan.language_alias))
+    writable = length_check(plan.model_id, plan.revision, plan.family, plan.language_alias)
+    imported = read_corpus(params, longest, allowed_languages(known, plan.language_alias), writable)
     if imported.problems and params.on_invalid == "fail":
         raise ProblemsError(
             "the corpus has problems; mend them (`ilt validate` lists them all), or skip those rows with "
             "corpus.on_invalid=quarantine",
             imported.problems,
         )
-    references = imported.references
-    if params.pool_reference:
-        given = read_references(Path(params.pool_reference), params.tags)
-        references = pl.concat([references.join(given, on="id", how="anti"), given])
     for line in imported.notes:
         print(f"  {line}")
     if imported.problems:
         print(f"  quarantined: {len(imported.problems)} problems, listed in {paths.QUARANTINE}")
-    return _Corpus(imported.rows, references, imported.quarantine, imported.origins, imported.write)
+    return _Corpus(imported.rows, imported.references, imported.quarantine, imported.origins, imported.write)
 
 
 def _check(rows: pl.DataFrame, plan: CorpusPlan, known: frozenset[str] | None) -> None:
@@ -122,11 +122,7 @@ def _check(rows: pl.DataFrame, plan: CorpusPlan, known: frozenset[str] | None) -
     check_languages(rows["language"].unique(), known, plan.language_alias, plan.model_id)
     check_corpus(rows)
     later = [code for wave in plan.later for code in wave]
-    if missing := sorted(set(later) - set(rows["language"])):
-        raise IltError(
-            f"languages.{missing[0]}.from: the corpus has no utterances of {missing[0]!r}; its languages are "
-            f"{', '.join(rows['language'].unique().sort())}"
-        )
+    check_named_languages(rows, {**dict.fromkeys(plan.language_alias, "as"), **dict.fromkeys(later, "from")})
     first = rows.filter(~pl.col("language").is_in(later))
     check_corpus(first)
     warn_of_small_dev(first)

@@ -12,7 +12,15 @@ import polars as pl
 from ilt import paths
 from ilt.asr.families import FAMILIES
 from ilt.labels.rules import RULES
-from ilt.params import CorrectParams, LabelParams, RecogniserParams, Resolved, SelectParams, stage_seed
+from ilt.params import (
+    CorrectParams,
+    LabelParams,
+    RecogniserParams,
+    Resolved,
+    SelectParams,
+    corrected_selection,
+    stage_seed,
+)
 from ilt.stages._skip import skip_labels, skip_reason
 from ilt.stages._stage import Plan, Run, Stage, run_stage
 
@@ -33,8 +41,6 @@ class CorrectPlan(Plan):
 
 
 def resolve(resolved: Resolved, iteration: str) -> CorrectPlan:
-    correct = resolved.section(iteration, "correct", CorrectParams)
-    budget = correct.model_dump(include={"keep", "keep_by_language", "max_expected_error"})
     return CorrectPlan(
         skip=resolved.skip_reason(iteration, "correct"),
         seed=stage_seed(resolved.params.seed, iteration, "correct"),
@@ -42,8 +48,8 @@ def resolve(resolved: Resolved, iteration: str) -> CorrectPlan:
         normaliser=resolved.params.evaluate.normaliser,
         model=resolved.recogniser(iteration),
         label=resolved.section(iteration, "label", LabelParams),
-        select=resolved.section(iteration, "select", SelectParams).model_copy(update=budget),
-        vote=correct.vote,
+        select=corrected_selection(resolved.params, iteration),
+        vote=resolved.section(iteration, "correct", CorrectParams).vote,
     )
 
 
@@ -69,15 +75,15 @@ def body(run: Run[CorrectPlan]) -> None:
     utterances, labels = read_intake(run.iteration), LABEL_TABLE.read(before)
     recogniser = load_recogniser(read_lineage(start), plan.model)
     store = FeatureStore(utterances, recogniser.extractor)
-    labelling = Labelling(plan.label, Batching.of(plan.model), plan.seed)
+    labelling = Labelling(plan.label, Batching.of(plan.model), plan.seed, plan.model.languages)
     work = run.work(start, before, paths.intake(run.iteration))
     decoded = label_rows(recogniser, utterances, labels, store, labelling, work)
     weights: dict[str, float] | None = None
     tried: dict[str, float] = {}
     if plan.vote:
         truth = utterances.filter(pl.col("split") == "dev").select("id", reference="text")
-        weights, tried = choose_weights(decoded, labels, truth, plan.normaliser)
-    repaired = with_text_evidence(repair(decoded, labels, weights))
+        weights, tried = choose_weights(decoded, labels, truth, plan.normaliser, plan.model.languages)
+    repaired = with_text_evidence(repair(decoded, labels, weights, plan.model.languages), plan.model.languages)
     actions = repaired.select("id", "action")
     repaired = undecided(repaired, recogniser.lineage.hash)
     frame = pl.concat([LABEL_TABLE.conform(part) for part in (repaired, gold_rows(utterances))])

@@ -56,7 +56,7 @@ def body(run: Run[LabelPlan]) -> None:
     utterances = read_intake(run.iteration)
     recogniser = load_recogniser(read_lineage(start), plan.model)
     store = FeatureStore(utterances, recogniser.extractor)
-    labelling = Labelling(plan.label, Batching.of(plan.model), plan.seed)
+    labelling = Labelling(plan.label, Batching.of(plan.model), plan.seed, plan.model.languages)
     work = run.work(start, before, paths.intake(run.iteration))
     rows = label_rows(recogniser, utterances, LABEL_TABLE.read(before), store, labelling, work)
     rows = undecided(rows.with_columns(source=pl.lit("pseudo")), recogniser.lineage.hash)

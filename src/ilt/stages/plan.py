@@ -14,7 +14,7 @@ from typing import Any
 from ilt import paths
 from ilt.asr.families import model_info
 from ilt.errors import IltError
-from ilt.params import TRAINING_STAGES, Params, Resolved, default_learning_rate, load_params
+from ilt.params import TRAINING_STAGES, Params, Resolved, default_learning_rate, load_params, training
 from ilt.stages._stage import ORDER, package_versions, stage_named
 
 __all__ = ["notes", "plan_files", "resolve"]
@@ -64,6 +64,37 @@ def _without_effect(params: Params) -> list[str]:
     ]
 
 
+def _ignored(resolved: Resolved) -> list[str]:
+    """Return a line for each value that other parameters leave without effect, or nearly so."""
+    params = resolved.params
+    lines = [
+        f"corpus.{name} has no effect: corpus.source is {params.corpus.source}"
+        for name in ("manifest", "sources")
+        if getattr(params.corpus, name) and params.corpus.source != name
+    ]
+    if params.model.prompts and resolved.model.family == "whisper":
+        lines.append("model.prompts has no effect: whisper takes none")
+    focuses = {"focus": params.focus} | {
+        f"iterations.{name}.focus": entry.get("focus") or {} for name, entry in params.iterations.items()
+    }
+    lines += [
+        f"{at}.gold_share has no effect: focus has gold alone"
+        for at, section in focuses.items()
+        if section.get("gold_share", 1.0) != 1.0
+    ]
+    for iteration, stage in ((name, stage) for name in resolved.order for stage in TRAINING_STAGES):
+        train, at = training(params, iteration, stage), f"iterations.{iteration}.{stage}"
+        if train.steps == 0 or resolved.skip_reason(iteration, stage):
+            continue
+        if train.gold_share == 0:
+            lines.append(f"{at}: gold_share is 0, so that it trains on pseudo-labels alone, with all of their errors")
+        if train.steps is not None and train.evaluations > train.steps:
+            lines.append(f"{at}: of {train.evaluations} evaluations, {train.steps} are made, one a step")
+        if train.steps is not None and train.average > max(1, train.steps // 2):
+            lines.append(f"{at}: average is {train.average}, and the second half has {max(1, train.steps // 2)} steps")
+    return lines
+
+
 def _changed_versions() -> list[str]:
     """Return a line for each package of which a stage ran with another version than the one here."""
     here = package_versions()
@@ -88,7 +119,7 @@ def notes(resolved: Resolved) -> list[str]:
         lines.append(f"train.learning_rate: {rate:g} ({source})")
     if ignored := _without_effect(params):
         lines.append(f"without effect, since every iteration has its own value: {', '.join(ignored)}")
-    return lines + _changed_versions()
+    return lines + _ignored(resolved) + _changed_versions()
 
 
 def write_plan() -> list[str]:

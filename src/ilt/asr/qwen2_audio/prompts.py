@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from transformers.models.whisper.tokenization_whisper import LANGUAGES as LANGUAGE_NAMES
 
-from ilt.asr.tokens import chars_per_token, clean_texts, control_tokens, plain_encoder
+from ilt.asr.qwen2_audio.texts import Qwen2AudioTexts
+from ilt.asr.tokens import chars_per_token, clean_texts
 from ilt.errors import IltError
 
 __all__ = ["AUDIO", "BASE_PROMPT", "CHAT_PROMPT", "Qwen2AudioVocabulary"]
@@ -23,7 +24,7 @@ CHAT_PROMPT = "Transcribe the {language} speech into {language} text. Answer wit
 """Prompt for the Instruct model; the wording is this project's own."""
 
 
-class Qwen2AudioVocabulary:
+class Qwen2AudioVocabulary(Qwen2AudioTexts):
     """The tokens and prompts of one checkpoint.
 
     A model whose generation settings end at `<|im_end|>` is a chat model, and is prompted through its chat template;
@@ -42,20 +43,19 @@ class Qwen2AudioVocabulary:
         language_alias: Mapping[str, str],
         device: torch.device,
     ) -> None:
-        self.processor, self.tokenizer, self.device = processor, processor.tokenizer, device
+        super().__init__(processor.tokenizer, config)
+        self.processor, self.device = processor, device
         self.prompts, self.language_alias = dict(prompts), dict(language_alias)
         ids = self.tokenizer.get_vocab()
         size = int(config.text_config.vocab_size)
         self.audio = int(config.audio_token_id)
         self.chat = ids.get("<|im_end|>") in (ends if isinstance(ends, list) else [ends])
         self.end = int(ids["<|im_end|>" if self.chat else "<|endoftext|>"])
-        control = control_tokens(self.tokenizer) | {self.audio}
-        self._encode = plain_encoder(self.tokenizer, control)
         unused = range(max(ids.values()) + 1, size)  # released weights have more rows than tokens
-        self.banned = torch.tensor(sorted({*control, *unused} - {self.end}), device=device)
+        self.banned = torch.tensor(sorted({*self.control, *unused} - {self.end}), device=device)
         tags = {code: ids.get(f"<|{code}|>") for code in LANGUAGE_NAMES}
         self.language_ids = {code: index for code, index in tags.items() if index is not None}
-        self.characters = chars_per_token(ids, control, size).to(device)
+        self.characters = chars_per_token(ids, self.control, size).to(device)
 
     def prompt(self, language: str) -> str:
         """Return the whole prompt for a language, with `AUDIO` in the place of the audio.
@@ -99,10 +99,6 @@ class Qwen2AudioVocabulary:
             at = ids[code].index(self.audio)
             rows.append([*ids[code][:at], *[self.audio] * length, *ids[code][at + 1 :]])
         return rows
-
-    def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text. The names of control tokens, such as `<|im_end|>`, are text like any other."""
-        return self._encode(text)
 
     def decode(self, tokens: Any) -> list[str]:
         """Return the texts of token rows, without special tokens and with single spaces."""

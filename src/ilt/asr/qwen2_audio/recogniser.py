@@ -27,22 +27,15 @@ from ilt.asr.features import pad_features
 from ilt.asr.lineage import Lineage
 from ilt.asr.loading import load_weights, revision_of
 from ilt.asr.qwen2_audio.prompts import Qwen2AudioVocabulary
-from ilt.asr.recogniser import Hypothesis, too_long
+from ilt.asr.recogniser import Hypothesis
+from ilt.asr.tokens import length_problem
+from ilt.errors import IltError
 from ilt.params import RecogniserParams
 
-__all__ = ["Qwen2AudioRecogniser", "text_tokens"]
-
-TEXT_TOKENS = 448
-"""Tokens that a text may have at most, as for Whisper: a segment of 30 s needs fewer."""
+__all__ = ["Qwen2AudioRecogniser"]
 
 LEAST_FRAMES = 8
 """Mel frames that an utterance has at least, so that its audio is two tokens long."""
-
-
-def text_tokens(config: Any) -> int:
-    """Return how many tokens a text may have at most: half of what the audio leaves of the context, for the prompt."""
-    room = config.text_config.max_position_embeddings - config.audio_config.max_source_positions // 2
-    return min(TEXT_TOKENS, int(room) // 2)
 
 
 class Qwen2AudioRecogniser:
@@ -66,7 +59,6 @@ class Qwen2AudioRecogniser:
             processor, model.config, ends, params.prompts, params.languages, self.device
         )
         self._max_frames = 2 * int(model.config.audio_config.max_source_positions)
-        self._max_tokens = text_tokens(model.config)
 
     @property
     def max_frames(self) -> int:
@@ -74,20 +66,19 @@ class Qwen2AudioRecogniser:
 
     @property
     def max_tokens(self) -> int:
-        return self._max_tokens
+        return self.vocabulary.max_tokens
 
-    def fits(self, text: str) -> bool:
-        return len(self.vocabulary.encode(text)) <= self.max_tokens
+    def fits(self, text: str, language: str = "en") -> bool:
+        return length_problem(self.vocabulary, text, language) is None
 
-    def label_tokens(self, languages: Sequence[str], texts: Sequence[str]) -> int:  # noqa: ARG002
-        return sum(map(len, self._targets(texts)))
+    def label_tokens(self, languages: Sequence[str], texts: Sequence[str]) -> int:
+        return sum(map(len, self._targets(languages, texts)))
 
-    def _targets(self, texts: Sequence[str]) -> list[list[int]]:
-        targets = [self.vocabulary.encode(text) for text in texts]
-        for text, tokens in zip(texts, targets, strict=True):
-            if len(tokens) > self.max_tokens:
-                raise too_long(text, len(tokens), self.max_tokens, self.lineage.id)
-        return [[*tokens, self.vocabulary.end] for tokens in targets]
+    def _targets(self, languages: Sequence[str], texts: Sequence[str]) -> list[list[int]]:
+        for language, text in zip(languages, texts, strict=True):
+            if what := length_problem(self.vocabulary, text, language):
+                raise IltError(f"{what}: {text[:60]!r}...")
+        return [[*self.vocabulary.encode(text), self.vocabulary.end] for text in texts]
 
     def _tower(self) -> Any:
         return self.model.model.audio_tower
@@ -193,7 +184,7 @@ class Qwen2AudioRecogniser:
             self.language_adapters.switch(languages)
         audio = self._audio_inputs(features)
         prefixes = self.vocabulary.prefixes(languages, self._audio_tokens(features))
-        ids, mask, labels = self.vocabulary.teacher(prefixes, self._targets(texts))
+        ids, mask, labels = self.vocabulary.teacher(prefixes, self._targets(languages, texts))
         with audio_context(self._tower(), audio["input_features"].shape[-1]):
             states = self.model.model(input_ids=ids, attention_mask=mask, **audio, use_cache=False)
         # The head takes answers alone: over a large vocabulary, its output is the largest tensor of all.

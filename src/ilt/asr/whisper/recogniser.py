@@ -30,7 +30,8 @@ from ilt.asr.decoding import (
 from ilt.asr.features import pad_features
 from ilt.asr.lineage import Lineage
 from ilt.asr.loading import load_weights, revision_of
-from ilt.asr.recogniser import Hypothesis, too_long
+from ilt.asr.recogniser import Hypothesis
+from ilt.asr.tokens import length_problem, load_tokenizer
 from ilt.asr.whisper.vocabulary import WhisperVocabulary
 from ilt.errors import IltError
 from ilt.params import RecogniserParams
@@ -53,7 +54,7 @@ class WhisperRecogniser:
                 f"model.id: {lineage.id} takes {model.config.num_mel_bins} mel bins, but its "
                 f"preprocessor_config.json makes {self.extractor.feature_size}; take both from one checkpoint"
             )
-        self.tokenizer = WhisperTokenizer.from_pretrained(lineage.id, trust_remote_code=False, **load)
+        self.tokenizer = load_tokenizer(WhisperTokenizer, lineage.id, lineage.revision)
         self.vocabulary = WhisperVocabulary(
             lineage.id, self.tokenizer, model.config, model.generation_config, params.languages, self.device
         )
@@ -69,10 +70,10 @@ class WhisperRecogniser:
 
     @property
     def max_tokens(self) -> int:
-        return int(self.model.config.max_target_positions) - len(self.vocabulary.tail) - 3
+        return self.vocabulary.max_tokens
 
-    def fits(self, text: str) -> bool:
-        return len(self.vocabulary.encode(text)) <= self.max_tokens
+    def fits(self, text: str, language: str = "en") -> bool:
+        return length_problem(self.vocabulary, text, language) is None
 
     def label_tokens(self, languages: Sequence[str], texts: Sequence[str]) -> int:
         return sum(map(len, self._targets(languages, texts)))
@@ -146,10 +147,9 @@ class WhisperRecogniser:
     def _targets(self, languages: Sequence[str], texts: Sequence[str]) -> list[list[int]]:
         targets = []
         for language, text in zip(languages, texts, strict=True):
-            tokens = self.vocabulary.encode(text, language)
-            if len(tokens) > self.max_tokens:
-                raise too_long(text, len(tokens), self.max_tokens, self.lineage.id)
-            targets.append([*tokens, self.vocabulary.end])
+            if what := length_problem(self.vocabulary, text, language):
+                raise IltError(f"{what}: {text[:60]!r}...")
+            targets.append([*self.vocabulary.encode(text, language), self.vocabulary.end])
         return targets
 
     def loss(

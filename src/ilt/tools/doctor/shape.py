@@ -168,7 +168,7 @@ def shape_of(values: Mapping[str, Any], name: str) -> Shape | None:
     from transformers import AutoConfig
 
     from ilt.asr.loading import stored_dtype
-    from ilt.asr.qwen2_audio.recogniser import text_tokens
+    from ilt.asr.qwen2_audio.texts import text_tokens
 
     try:
         config = AutoConfig.for_model(**values)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from ilt.errors import IltError
-from ilt.params import Section, read_yaml
+from ilt.params import Section, Seed, read_yaml
 from ilt.params import validated as checked
 from ilt.tools.experiments.ablation.arms import ARMS, arm_values, last_iteration, reduced
 from ilt.tools.experiments.overrides import Values, differences, naming
@@ -39,12 +39,12 @@ class AblationFile(Section):
     data:   by name, keys of params.yaml that make the data set.
     """
 
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     first_seed: FirstSeed = FirstSeed()
     arms: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
     reduce: dict[str, Any] = Field(default_factory=dict)
-    steps: Annotated[float, Field(gt=0)] = 1.0
-    full_learning_rate: Annotated[float, Field(gt=0)] = 0.2
+    steps: Annotated[float, Field(ge=0.001, le=1000)] = 1.0
+    full_learning_rate: Annotated[float, Field(ge=0.0001, le=100)] = 0.2
     data: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -57,6 +57,21 @@ class AblationFile(Section):
             for key, names in keys.items():
                 if unknown := [name for name in names if name not in known]:
                     raise ValueError(f"{key}: there is no {what} {unknown[0]!r}; there are {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_said_twice(self) -> Self:
+        names = {"first_seed.arms": self.first_seed.arms, "first_seed.data": self.first_seed.data}
+        names |= {f"arms.{name}": tuple(arms) for name, arms in self.arms.items()}
+        for key, listed in names.items():
+            if twice := [name for name in listed if listed.count(name) > 1]:
+                raise ValueError(f"{key}: {twice[0]!r} stands more than once; keep one")
+        places = {"reduce": self.reduce, **{f"data.{name}": keys for name, keys in self.data.items()}}
+        for place, keys in places.items():
+            if seeds := sorted({"seed", "train.seed"} & set(keys)):
+                raise ValueError(f"{place}: {seeds[0]} has no effect here; `seeds` says it")
+            if place != "reduce" and (both := sorted(set(keys) & set(self.reduce))):
+                raise ValueError(f"{place}: {both[0]} stands in `reduce` too, which would win; keep one of them")
         return self
 
     def arms_of(self, data: str, seed: int) -> list[str]:
