@@ -1,7 +1,9 @@
 """Texts of gold rows: what is cleaned, what is dropped, what is a problem; the same in every format."""
 
+import polars as pl
 import pytest
 
+from ilt.corpus.casing import with_case
 from ilt.corpus.text import clean_text, pace_problem, text_problems
 from small_corpora import BY_LINE, BY_TAB, FORMATS, read_sources, utterance, write_corpus
 
@@ -205,3 +207,33 @@ def test_the_pool_and_dev_are_treated_alike_but_the_pool_has_no_problems_with_te
     imported = read_sources(write_corpus("nemo", tmp_path / "dev", rows))
     assert [problem.id for problem in imported.problems] == ["1", "2"]
     assert imported.rows["text"].to_list() == ["two six"]
+
+
+UPPER = {"a": "SEVEN TWO", "b": "I AM McKAY IN ISLINGTON"}
+
+
+@pytest.mark.parametrize(
+    ("case", "gold", "dev"),
+    [
+        ("auto", ["seven two", "i am mckay in islington"], "Seven Two"),
+        ("as_is", list(UPPER.values()), "Seven Two"),
+        ("lower", ["seven two", "i am mckay in islington"], "seven two"),
+    ],
+)
+def test_texts_in_upper_case_throughout_are_put_in_lower_case(tmp_path, case, gold, dev):
+    rows = [utterance(f"{name}.wav", text) for name, text in UPPER.items()]
+    rows += [utterance("c.wav", "Seven Two", split="dev", speaker="bo"), utterance("p.wav", "TWO SIX", split="pool")]
+    imported = read_sources(write_corpus("nemo", tmp_path, rows), case=case)
+    assert imported.problems == []
+    texts = dict(imported.rows.select("id", "text").iter_rows())
+    assert [texts["a"], texts["b"], texts["c"]] == [*gold, dev]
+    assert imported.references.rows() == [("p", "TWO SIX" if case == "as_is" else "two six")]
+    noted = [line for line in imported.notes if "en gold, en pool" in line]
+    assert len(noted) == (case == "auto")
+
+
+def test_upper_case_becomes_lower_case_as_its_language_has_it():
+    frame = pl.DataFrame({"text": ["ILIK İYİ", "STRASSE", "三二", None], "language": ["tr", "de", "zh", "de"]})
+    cased, groups = with_case(frame, "auto", ("language",))
+    assert cased["text"].to_list() == ["ılık iyi", "strasse", "三二", None]
+    assert groups == ["de", "tr"]

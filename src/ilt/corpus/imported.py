@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import polars as pl
 import pyarrow.parquet as pq
 
+from ilt.corpus.casing import with_case
 from ilt.corpus.table import ORIGIN_TABLE, QUARANTINE_TABLE, UTTERANCE_TABLE
 from ilt.errors import Problem
 from ilt.paths import WORK, replacing
@@ -82,6 +83,19 @@ class Imported:
             self.notes.append(
                 f"corpus.pool_reference: {len(unknown)} of {len(given)} ids are not in the pool and are ignored, as "
                 f"{unknown[0]!r}"
+            )
+
+    def put_in_case(self, case: Literal["auto", "as_is", "lower"]) -> None:
+        """Put the texts of rows and references in the case of `corpus.case`; what `auto` changes is noted."""
+        self.rows, groups = with_case(self.rows, case, ("language", "split"))
+        if self.given is not None:
+            languages = self.rows.select("id", "language")
+            self.given, _ = with_case(self.given.join(languages, on="id", how="left"), case, ("language",))
+            self.given = self.given.drop("language")
+        if groups:
+            where = ", ".join(groups)
+            self.notes.append(
+                f"texts in upper case throughout, now in lower case (corpus.case: as_is keeps it): {where}"
             )
 
     @property

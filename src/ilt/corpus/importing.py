@@ -226,4 +226,5 @@ def read_corpus(
     if params.pool_reference:
         path = Path(params.pool_reference)
         imported.give_references(read_references(path, params.tags), path)
+    imported.put_in_case(params.case)
     return imported

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import regex
 
-__all__ = ["CER_LANGUAGES", "NORMALISERS", "normalise", "tokens"]
+__all__ = ["CER_LANGUAGES", "NORMALISERS", "lower_case", "normalise", "tokens"]
 
 CER_LANGUAGES = frozenset({"ja", "ko", "th", "zh", "yue", "lo", "my", "km"})
 """Languages scored by character error rate: written without, or with unreliable, spaces."""
@@ -88,7 +88,7 @@ def _unified(text: str, language: str) -> str:
     return unicodedata.normalize("NFC", _JOINERS.sub("", text))
 
 
-def _lower(text: str, language: str) -> str:
+def lower_case(text: str, language: str) -> str:
     """Return a text in lower case, as its language has it.
 
     Kazakh, Tatar and others are written in Cyrillic too: a Latin word in such a text is a foreign one.
@@ -142,12 +142,12 @@ def normalise(text: str, language: str, normaliser: str = "basic") -> str:
     elif normaliser in ("basic", "whisper"):
         # BasicTextNormalizer turns combining marks into spaces, which tears Bengali and Thai words apart; so they
         # are put away as letters of the private use area while it works. Lower case comes before: it can make one.
-        text = unicodedata.normalize("NFKC", _lower(unicodedata.normalize("NFKC", text), language))
+        text = unicodedata.normalize("NFKC", lower_case(unicodedata.normalize("NFKC", text), language))
         letters = _marks_as_letters(text)
         plain = _whisper(False)(text.translate(letters))
         text = plain.translate({letter: mark for mark, letter in letters.items()})
     elif normaliser == "mlc-slm":
-        text = _lower(text, language).translate(_MLC_SLM_DELETES)
+        text = lower_case(text, language).translate(_MLC_SLM_DELETES)
     return " ".join(text.split())
 
 

@@ -278,6 +278,8 @@ class CorpusParams(Section):
     shared_speakers: whether a speaker may be in gold, pool or replay and also in dev or test.
     tags:            annotations in texts, as `[noise]`, `(laughter)`, `*cough*`, `♪`: drop them and keep the words,
                      keep them as they are, or fail: a text that has one is a problem.
+    case:            as_is | lower | auto: texts of a language and split that are in upper case throughout are put in
+                     lower case, since to a pretrained model words in upper case are rows of rare tokens.
     max_duration:    seconds; null: what the model takes at once.
     """
 
@@ -288,6 +290,7 @@ class CorpusParams(Section):
     on_invalid: Literal["fail", "quarantine"] = "fail"
     shared_speakers: Literal["fail", "allow"] = "fail"
     tags: Literal["drop", "keep", "fail"] = "drop"
+    case: Literal["auto", "as_is", "lower"] = "auto"
     max_duration: Seconds | None = None
     min_duration: Seconds = 0.1
     cut: CutParams = CutParams()
