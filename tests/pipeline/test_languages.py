@@ -266,7 +266,7 @@ def run_intake(tmp_path, base_folder, write_params, monkeypatch):
     POOL_REFERENCE_TABLE.write(POOL_REFERENCE_TABLE.empty(), paths.POOL_REFERENCE)
 
     def run(iteration, changes):
-        write_params(tmp_path, changes)
+        write_params(tmp_path, {"mixture.replay_share": 0.0} | changes)
         for stage in (["plan"], ["intake", iteration]):
             command = [sys.executable, "-m", f"ilt.stages.{stage[0]}", *stage[1:]]
             result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

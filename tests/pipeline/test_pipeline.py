@@ -140,7 +140,7 @@ def test_dvc_shows_few_metrics_and_draws_every_plot(copied):
     funnel = pl.read_csv(copied / "data/metrics/funnel.csv")
     for name in ("it1", "it2"):
         rows = dict(funnel.filter(iteration=name).select("step", "rows").iter_rows())
-        assert rows[f"{name} heard"] == 24 >= rows[f"{name} without flags"] >= rows[f"{name} selected"] > 0
+        assert rows[f"{name} transcribed"] == 24 >= rows[f"{name} without flags"] >= rows[f"{name} selected"] > 0
     assert pl.read_csv(copied / "data/metrics/churn.csv")["iteration"].to_list() == ["it1", "it2"]
 
 

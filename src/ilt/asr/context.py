@@ -13,7 +13,17 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["audio_context"]
+__all__ = ["audio_context", "silence_frames"]
+
+SILENCE_SHARE = 15
+"""Part of the full context that stays silent behind speech (one in so many): 2 s of 30. A released model ends its text
+by the silence that follows. On 60 utterances of 2 to 12 s of learners' English whisper-base made 152 % errors with
+0.1 s of silence, 63 % with 2 s, 68 % with 5 s and 57 % with a context of 15 s; most of the rest are two loops."""
+
+
+def silence_frames(max_frames: int) -> int:
+    """Return the mel frames of silence behind the longest utterance of a batch with `audio_context: batch`."""
+    return max_frames // SILENCE_SHARE
 
 
 @contextmanager

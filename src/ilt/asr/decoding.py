@@ -18,7 +18,6 @@ from transformers import GenerationConfig, GenerationMixin, LogitsProcessor, Log
 from ilt.asr.recogniser import Hypothesis
 
 __all__ = [
-    "MARGIN",
     "PrefixScores",
     "TextLimits",
     "Vocabulary",
@@ -30,9 +29,6 @@ __all__ = [
     "greedy",
     "mean_states",
 ]
-
-MARGIN = 4
-"""Mel frames of silence behind the longest utterance of a batch with `audio_context: batch`."""
 
 LEAST_CHARACTERS = 4
 """Characters that even the shortest utterance may have, over what its length allows."""

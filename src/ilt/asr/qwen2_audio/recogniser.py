@@ -12,7 +12,6 @@ from transformers.cache_utils import DynamicCache
 
 from ilt.asr.context import audio_context
 from ilt.asr.decoding import (
-    MARGIN,
     PrefixScores,
     TextLimits,
     attach_embeddings,
@@ -33,6 +32,9 @@ from ilt.errors import IltError
 from ilt.params import RecogniserParams
 
 __all__ = ["Qwen2AudioRecogniser"]
+
+SILENCE = 4
+"""Mel frames of silence behind the longest utterance of a batch; a mask says where each one ends."""
 
 LEAST_FRAMES = 8
 """Mel frames that an utterance has at least, so that its audio is two tokens long."""
@@ -95,7 +97,7 @@ class Qwen2AudioRecogniser:
         """Return the padded features and their mask, as arguments of the model."""
         frames, width = self._frames(features), self.max_frames
         if self.params.audio_context == "batch":
-            longest = max(frames) + MARGIN
+            longest = max(frames) + SILENCE
             width = min(width, longest + longest % 2)
         padded = pad_features(features, width).to(self.device, self.model.dtype)
         mask = torch.arange(width)[None] < torch.tensor(frames)[:, None]

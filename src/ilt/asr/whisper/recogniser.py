@@ -14,9 +14,8 @@ from transformers import (
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from ilt.asr.context import audio_context
+from ilt.asr.context import audio_context, silence_frames
 from ilt.asr.decoding import (
-    MARGIN,
     PrefixScores,
     TextLimits,
     attach_embeddings,
@@ -81,7 +80,7 @@ class WhisperRecogniser:
     def _frames(self, features: Sequence[torch.Tensor]) -> int:
         if self.params.audio_context == "full":
             return self.max_frames
-        longest = max(feature.shape[1] for feature in features) + MARGIN
+        longest = max(feature.shape[1] for feature in features) + silence_frames(self.max_frames)
         return min(self.max_frames, longest + longest % 2)
 
     def _pad(self, features: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -28,7 +28,8 @@ def _snippet(options: ExportOptions, source: Source, folder: Path) -> str:
         return snippets.merged_snippet(name, source.family, source.model_class, language)
     if options.form == "adapter":
         return snippets.adapter_snippet(name, source.family, source.model_class, language, lineage)
-    margin = decoding.margin(model) if decoding.needs_short_context(folder, model.audio_context) else False
+    short = decoding.needs_short_context(folder, model.audio_context)
+    margin = decoding.margin(folder, model.audio_context) if short else False
     return snippets.faster_snippet(name, language, margin, decoding.suppressed(folder))
 
 

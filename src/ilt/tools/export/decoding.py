@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from ilt.asr.batching import Batching
-from ilt.asr.decoding import MARGIN
+from ilt.asr.context import silence_frames
 from ilt.asr.device import pick_device
 from ilt.asr.families import load_recogniser
 from ilt.asr.features import FeatureStore
@@ -76,9 +76,10 @@ def suppressed(folder: Path) -> list[int]:
     return [int(index) for index in ids] or [known["<|notimestamps|>"]]
 
 
-def margin(model: RecogniserParams) -> int | None:
+def margin(folder: Path, audio_context: str) -> int | None:
     """Return the mel frames of silence that the encoder gets behind speech; None: up to its context."""
-    return MARGIN if model.audio_context == "batch" else None
+    frames = 100 * read_json(folder / "preprocessor_config.json")["chunk_length"]
+    return silence_frames(frames) if audio_context == "batch" else None
 
 
 def _one_by_one(source: Source, what: str, transcribe: Callable[[np.ndarray, str], str]) -> list[str]:
@@ -117,7 +118,7 @@ def _by_faster_whisper(folder: Path, source: Source) -> list[str]:
     device = pick_device()
     kind = ShortContext if needs_short_context(folder, source.model.audio_context) else WhisperModel
     loaded = kind(str(folder), device=device.type, device_index=device.index or 0)
-    loaded.margin = margin(source.model)
+    loaded.margin = margin(folder, source.model.audio_context)
     banned = suppressed(folder)
 
     def transcribe(samples: np.ndarray, language: str) -> str:

@@ -11,7 +11,7 @@ __all__ = ["ShortContext"]
 class ShortContext(WhisperModel):
     """Gives the encoder the speech and a little silence behind it; faster-whisper itself always gives 30 s."""
 
-    margin: int | None = 4  # mel frames of silence; None: up to the model's context
+    margin: int | None = 200  # mel frames of silence; None: up to the model's context
 
     def encode(self, features):  # type: ignore[no-untyped-def]
         limit = self.feature_extractor.nb_max_frames
