@@ -192,7 +192,7 @@ def test_the_audio_tower_is_adapted_if_asked(encoder, store, spoken_table, tmp_p
     assert any("audio_tower" in name for name in names) == encoder
 
 
-@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("chat", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_a_few_utterances_can_be_learnt_by_heart(chat, chat_folder, store, spoken_table, tmp_path):
     """Digits with their words swapped for others, which nobody could know: LoRA learns them to 0 % WER."""
     folder = chat_folder if chat else FOLDER

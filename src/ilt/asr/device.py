@@ -82,5 +82,9 @@ def pick_attention(name: str, device: torch.device, context: float) -> str:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether torch ran out of memory, on a GPU or on a CPU (which has no error class of its own)."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    """Return whether torch ran out of memory, on a GPU or on a CPU.
+
+    A CPU has no error class of its own, and oneDNN, which convolves there, only says that it made no primitive.
+    """
+    signs = ("DefaultCPUAllocator", "could not create a primitive")
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)
